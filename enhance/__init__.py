@@ -1,0 +1,1 @@
+"""Enhancement networks and their trainers: batches of pairs in, enhanced images out."""
