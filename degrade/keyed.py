@@ -25,7 +25,10 @@ BLOCK = 32_768
 """Blocks to ask of `words` at once: small enough to stay in a CPU's second-level cache."""
 
 
-def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> tuple[Tensor, ...]:
+Words = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
     """Philox4x32-10: four 32-bit words of counter and two of key become four words of output.
 
     All arguments are int64 tensors holding values in [0, 2**32). The counters share one shape, the keys broadcast
@@ -88,10 +91,10 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
         data = torch.tensor(_signed(data), device=keys.device)
     low, high = _split(data.to(device=keys.device, dtype=torch.int64))
     k0, k1 = _split(keys)
-    shape = torch.broadcast_shapes(keys.shape, data.shape)
-    tags = _stream_words("fold_in")
-    counters = [low.expand(shape).clone(), high.expand(shape).clone(), *(keys.new_full(shape, tag) for tag in tags)]
-    w0, w1, *_ = philox(*counters, k0, k1)
+    shape = (low + k0).shape
+    c0, c1 = low.expand(shape).clone(), high.expand(shape).clone()
+    c2, c3 = (keys.new_full(shape, tag) for tag in _stream_words("fold_in"))
+    w0, w1, _, _ = philox(c0, c1, c2, c3, k0, k1)
     return (w1 << 32) | w0
 
 
@@ -178,8 +181,8 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
     k0, k1 = (word[:, None] for word in _split(keys))
     upper = torch.tensor(tags, dtype=torch.int64, device=keys.device).reshape(-1, 2)
     lower = torch.tensor(index, dtype=torch.int64, device=keys.device)
-    counters = [lower, torch.zeros_like(lower), upper[:, 0], upper[:, 1]]
-    output = torch.stack(philox(*(counter.expand(shape).clone() for counter in counters), k0, k1), dim=-1)
+    c0, c2, c3 = (counter.expand(shape).clone() for counter in (lower, upper[:, 0], upper[:, 1]))
+    output = torch.stack(philox(c0, torch.zeros_like(c0), c2, c3, k0, k1), dim=-1)
     output = output.flatten(1).to(torch.float64) * 2.0**-32
     drawn, start = {}, 0
     for stream, count in streams.items():
@@ -188,7 +191,7 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
     return drawn
 
 
-def words(keys: Tensor, stream: str, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def words(keys: Tensor, stream: str, start: int, stop: int) -> Words:
     """Words `start` to `stop` (counted in blocks of four) of one stream: four (B, stop - start) int64 in [0, 2**32).
 
     Long stretches (noise for every pixel) are best asked for `BLOCK` at a time: a working set that stays in the
@@ -202,7 +205,6 @@ def words(keys: Tensor, stream: str, start: int, stop: int) -> tuple[Tensor, Ten
     index = torch.arange(start, stop, device=keys.device)
     shape = (keys.shape[0], stop - start)
     k0, k1 = (word[:, None] for word in _split(keys))
-    upper = (keys.new_full(shape, tag) for tag in _stream_words(stream))
-    lower = (half.expand(shape).clone() for half in _split(index))
-    c0, c1, c2, c3 = philox(*lower, *upper, k0, k1)
-    return c0, c1, c2, c3
+    c0, c1 = (half.expand(shape).clone() for half in _split(index))
+    c2, c3 = (keys.new_full(shape, tag) for tag in _stream_words(stream))
+    return philox(c0, c1, c2, c3, k0, k1)
