@@ -1,5 +1,15 @@
-"""Realistic bad medical images from good ones: batched, differentiable, keyed, on any device."""
+"""Realistic bad medical images from good ones: batched, differentiable, keyed, on any device.
 
-from degrade.keyed import make_keys
+import degrade
 
-__all__ = ["make_keys"]
+d = degrade.recipe("cofe-net")
+degraded, parameters = d.sample(images, degrade.make_keys(seed=0, ids=names))
+"""
+
+from degrade import fov, phantom
+from degrade.base import Degradation, Parameters
+from degrade.keyed import fold_in, make_keys
+from degrade.recipes import RECIPES, recipe
+from degrade.sequence import SeqLC
+
+__all__ = ["RECIPES", "Degradation", "Parameters", "SeqLC", "fold_in", "fov", "make_keys", "phantom", "recipe"]

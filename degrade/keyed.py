@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+
+from degrade.functional.noise import gaussian
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the multipliers of the paper, table 2
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85  # the Weyl constants that bump the key between rounds
@@ -208,3 +211,33 @@ def words(keys: Tensor, stream: str, start: int, stop: int) -> Words:
     c0, c1 = (half.expand(shape).clone() for half in _split(index))
     c2, c3 = (keys.new_full(shape, tag) for tag in _stream_words(stream))
     return philox(c0, c1, c2, c3, k0, k1)
+
+
+def normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Standard normal numbers for every pixel.
+
+    Args:
+        keys: (B,) int64.
+        stream: its name.
+        shape: of one sample, (C, H, W).
+        dtype: float32 or float64.
+
+    Returns:
+        (B, *shape). Number i of the n = C H W is made from block i mod ceil(n / 4) of the stream.
+
+    >>> normals(make_keys(0, 2), "noise", (3, 32, 32)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    count = math.prod(shape)
+    blocks = -(-count // 4)
+    output = torch.empty(keys.shape[0], 4, blocks, dtype=dtype, device=keys.device)
+    rows = 1 if keys.device.type == "cpu" else keys.shape[0]
+    columns = BLOCK if keys.device.type == "cpu" else blocks
+    for row in range(0, keys.shape[0], rows or 1):
+        for start in range(0, blocks, columns):
+            stop = min(start + columns, blocks)
+            w0, w1, w2, w3 = words(keys[row : row + rows], stream, start, stop)
+            four = (*gaussian(w0, w1, dtype), *gaussian(w2, w3, dtype))
+            for part, numbers in enumerate(four):
+                output[row : row + rows, part, start:stop] = numbers
+    return output.view(keys.shape[0], -1)[:, :count].reshape(-1, *shape)

@@ -1,0 +1,148 @@
+"""The field of view of a fundus photograph: the disk, or what a frame has left of one, on its dark surround."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_SHRUNK = 160
+"""The longest side, in pixels, at which the field is found; its edge is then placed between those pixels."""
+
+_DARK = 0.1
+"""A border brighter than this (after averaging) is no surround."""
+
+_SPECK = 0.12
+"""Bright things in the surround with no room for a square of this side, as a fraction of the frame's, are not field."""
+
+
+@torch.no_grad()
+def estimate(image: Tensor) -> Tensor:
+    """The mask of the field of view: everything but the dark surround that touches the frame.
+
+    The field is taken to be convex but for its dark places: vessels, lesions, a dark macula and dark sides stay
+    inside. Burned-in text in the surround stays outside. An image without a dark surround, and an all-black one, is
+    field of view as a whole.
+
+    Args:
+        image: (B, C, H, W) in [0, 1], C 1 or 3, H and W at least 32; any device, any floating dtype.
+
+    Returns:
+        (B, 1, H, W) of the image's dtype and device: 1 inside, 0 outside. It carries no gradient.
+
+    Raises:
+        ValueError: the image is not of such a shape.
+        TypeError: the image is not floating-point.
+
+    >>> y, x = torch.meshgrid(torch.arange(64), torch.arange(96), indexing="ij")
+    >>> disk = ((y - 32) ** 2 + (x - 48) ** 2 < 30**2).float()
+    >>> mask = estimate(0.02 + 0.5 * disk.expand(2, 3, 64, 96))
+    >>> mask.shape, bool((mask[1, 0] - disk).abs().mean() < 0.01)
+    (torch.Size([2, 1, 64, 96]), True)
+    """
+    if image.ndim != 4 or image.shape[1] not in (1, 3) or min(image.shape[-2:]) < 32:
+        raise ValueError(f"image must be (B, C, H, W) with C 1 or 3 and H, W at least 32; got {tuple(image.shape)}")
+    if not image.is_floating_point():
+        raise TypeError(f"image must be floating-point in [0, 1]; got {image.dtype}")
+    height, width = image.shape[-2:]
+    factor = -(-max(height, width) // _SHRUNK)
+    level = _shrink(image, factor)
+    surround, threshold = _threshold(level)
+    cover = _coverage(level, surround, _field(level, threshold))
+    cover = F.interpolate(cover, scale_factor=float(factor), mode="bilinear")[..., :height, :width]
+    return cover.gt_(0.5).to(image.dtype).contiguous()
+
+
+def _shrink(image: Tensor, factor: int) -> Tensor:
+    """(B, 1, ceil(H / factor), ceil(W / factor)) float32: the brightest channel of blocks of `factor` pixels.
+
+    The mean over a block comes before the maximum over channels, so that noise in the surround goes first. Levels
+    are multiples of 2**-12: sums of a row of them are exact in float32, whatever the device's order of adding.
+    """
+    image = image.float()
+    if factor > 1:
+        image = _block_means(_block_means(image, 2, factor), 3, factor)
+    return image.amax(1, keepdim=True).clamp(0.0, 1.0).mul(4096).round().div(4096)
+
+
+def _block_means(x: Tensor, dim: int, factor: int) -> Tensor:
+    """Means of x over blocks of `factor` along one dimension; the last block may be a shorter one."""
+    size = x.shape[dim]
+    whole = size - size % factor
+    blocks = x.narrow(dim, 0, whole)
+    blocks = blocks.reshape(*x.shape[:dim], whole // factor, factor, *x.shape[dim + 1 :]).sum(dim + 1) / factor
+    if whole == size:
+        return blocks
+    return torch.cat([blocks, x.narrow(dim, whole, size - whole).mean(dim, keepdim=True)], dim)
+
+
+def _threshold(level: Tensor) -> tuple[Tensor, Tensor]:
+    """The level of the surround and the level above which a block is not surround: (B, 1, 1, 1) each.
+
+    Everything is relative to the content's own brightness, so a photograph and a darker copy of it give the same
+    mask. Where the frame's darkest border is no surround, the threshold is -1: nothing is.
+    """
+    ring = torch.cat([level[..., 0, :], level[..., -1, :], level[..., :, 0], level[..., :, -1]], -1)
+    content = torch.quantile(F.adaptive_max_pool2d(level, 24).flatten(2), 0.75, dim=-1, keepdim=True)
+    darkest = torch.quantile(ring, 0.02, dim=-1, keepdim=True)
+    near = (ring <= darkest + 0.12 * (content - darkest)).float()
+    count = near.sum(-1, keepdim=True)
+    mean = (ring * near).sum(-1, keepdim=True) / count
+    spread = ((ring - mean).square() * near).sum(-1, keepdim=True).div(count).sqrt()
+    contrast = content - mean
+    threshold = mean + torch.minimum(torch.maximum(0.05 * contrast, 4 * spread), 0.15 * contrast)
+    surrounded = (mean < _DARK) & (mean < 0.3 * content)
+    return mean[..., None], torch.where(surrounded, threshold, -1.0)[..., None]
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Sums of x over (2 radius + 1)-sided squares; beyond the frame is nothing."""
+    x = x.float()
+    for dim in (-1, -2):
+        size = x.shape[dim]
+        pad = (radius + 1, radius) if dim == -1 else (0, 0, radius + 1, radius)
+        total = F.pad(x, pad).cumsum(dim)
+        x = total.narrow(dim, 2 * radius + 1, size) - total.narrow(dim, 0, size)
+    return x
+
+
+def _seen(dark: Tensor) -> Tensor:
+    """What an eye at the frame's border sees along rows and columns: dark, and nothing bright before it."""
+    seen = torch.zeros_like(dark)
+    for dim in (-1, -2):
+        seen = torch.maximum(seen, dark.cumprod(dim))
+        seen = torch.maximum(seen, dark.flip(dim).cumprod(dim).flip(dim))
+    return seen
+
+
+def _wide(seen: Tensor) -> Tensor:
+    """What was seen, without the slits narrower than five blocks that dark vessels at the field's edge leave.
+
+    Beyond the frame everything counts as seen: the wedge between a disk and the frame that it touches is no slit.
+    """
+    height, width = seen.shape[-2:]
+    seen = F.pad(seen, (5, 5, 5, 5), value=1.0)
+    seen = (_box(_box(seen, 2) > 24.5, 2) > 0.5).float()
+    return seen[..., 5 : 5 + height, 5 : 5 + width]
+
+
+def _field(level: Tensor, threshold: Tensor) -> Tensor:
+    """The field of view in blocks, 0 or 1, its holes filled and the specks around it gone."""
+    inside = 1 - _wide(_seen((level <= threshold).float()))
+    radius = max(1, round(_SPECK * max(level.shape[-2:]) / 2))
+    solid = _box(inside, radius) > (2 * radius + 1) ** 2 - 0.5
+    core = _box(solid, radius) > 0.5
+    field = (_box(core, 3) > 0.5).float() * inside
+    empty = field.amax((-2, -1), keepdim=True) < 0.5
+    return torch.where(empty, 1.0, field)
+
+
+def _coverage(level: Tensor, surround: Tensor, field: Tensor) -> Tensor:
+    """How much of each block is field: 0 or 1 but for the blocks on the edge, which the level there decides."""
+    inner = (_box(1 - field, 1) < 0.5).float()
+    near = _box(inner, 3)
+    content = _box(level * inner, 3) / near.clamp(min=1.0)
+    cover = ((level - surround) / (content - surround).clamp(min=2**-12)).clamp(0.0, 1.0)
+    edge = (_box(field, 1) > 0.5).float() * (near > 0.5).float()
+    cover = torch.where(edge > 0.5, cover, field)
+    return torch.where(inner > 0.5, 1.0, cover)

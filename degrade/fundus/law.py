@@ -1,0 +1,234 @@
+"""The law of the Cofe-Net degradations: what is drawn, from which range, and how it hangs together.
+
+Shen, Fu, Shen, Shao, "Modeling and Enhancing Low-Quality Retinal Fundus Images", IEEE TMI 40(3), 2021, and the
+degradation code released with it. The release draws whole pixels on square frames of 512; so do we, on the frame of
+that size (its shorter side 512), and divide: a key draws the same parameters at every resolution. A range that is
+fixed to one number is taken as it is, off the grid too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from degrade import keyed
+from degrade.base import Parameters
+from degrade.functional.blur import REFERENCE_SIDE
+from degrade.settings import Choice, Range, Setting, Value, ends, read_settings, uniform, whole
+
+TYPES = ("001", "010", "011", "100", "101", "110", "111")
+"""The seven non-empty subsets of blur, spots and illumination, a digit each, in this order."""
+
+BLUR, SPOTS, ILLUMINATION = 4, 2, 1
+"""The bits of the parameter `type`, whose binary digits are the published three-digit codes."""
+
+TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
+"""Colours of the light leak, of 255: white, cyan, green-yellow."""
+
+_PX = 1 / REFERENCE_SIDE
+
+SETTINGS: dict[str, Setting] = {
+    "type": Choice(
+        "random",
+        ("random", *TYPES),
+        "which degradations act, a digit each for blur, spots, illumination; random: one of the seven, equal chances",
+    ),
+    "brightness": Range((0.7, 1.2), (0.0, 3.0), "factor", "brightness"),
+    "contrast": Range((0.6, 1.4), (0.0, 3.0), "factor", "contrast about the mean luma of the frame"),
+    "saturation": Range((0.6, 1.4), (0.0, 3.0), "factor", "saturation"),
+    "halo_tint": Range((1, 2), (0, 2), "", "colour of the light leak: 0 white, 1 cyan, 2 green-yellow", whole=True),
+    "halo_offset": Range((-0.125, 0.125), (-0.5, 0.5), "of width, height", "centre of the halo, from the middle"),
+    "halo_diameter": Range((0.75, 1.0), (0.05, 2.0), "of the side", "inner diameter of the halo's ring"),
+    "halo_spread": Range(
+        (0.0, 1.0), (0.0, 2.0), "", "how far the ring reaches, from the inner disk (0) to the corners"
+    ),
+    "halo_strength": Range(1.0, (0.0, 3.0), "mean grey", "brightness of the ring, in units of the image's mean"),
+    "hole_diameter": Range((0.4, 0.7), (0.02, 2.0), "of the width", "diameter of the dark disk"),
+    "hole_x": Range((0.25, 0.75), (0.0, 1.0), "of the width", "centre of the dark disk"),
+    "hole_y": Range((0.375, 0.625), (0.0, 1.0), "of the height", "centre of the dark disk"),
+    "hole_kernel": Range((0.55, 0.75), (0.0, 1.0), "of its diameter", "width and height of the disk's blur"),
+    "hole_depth": Range((0.26, 0.262), (0.0, 1.0), "full scale", "darkening d of the amplitude -(d + s a), a the mean"),
+    "hole_slope": Range((0.05, 0.06), (0.0, 1.0), "per mean grey", "slope s of that amplitude"),
+    "hole_threshold": Range(0.25, (0.0, 1.0), "mean grey", "images no brighter than this inside the field are spared"),
+    "spot_count": Range((5, 10), (0, 64), "", "number of spots", whole=True),
+    "spot_radius": Range((0.01, 0.05), (0.002, 0.075), "of the side", "size of a spot; its disk has half this radius"),
+    "spot_kernel": Range((0.2, 0.25), (0.0, 1.0), "of its sigma", "width and height of a spot's blur kernel"),
+    "blur_sigma": Range((5 * _PX, 15 * _PX), (0.0005, 0.5), "of the side", "nominal standard deviation of the blur"),
+    "blur_kernel": Range((1 / 3, 1 / 2), (0.0, 8.0), "of its sigma", "width and height of the kernel: what acts"),
+    "noise": Range(
+        0.0, (0.0, 1.0), "full scale", "standard deviation of the noise after the blur, in 512-pixel frames"
+    ),
+    "emulate_8bit": Choice(False, (False, True), "the release's rounding: Pillow's 8-bit colour, truncated output"),
+    "exact": Choice(
+        False, (False, True), "every pixel of halo and hole computed, instead of interpolated (to 0.5/255)"
+    ),
+}
+
+_STREAMS = {
+    "type": 1,
+    "brightness": 1,
+    "contrast": 1,
+    "saturation": 1,
+    "halo_tint": 1,
+    "halo_center": 2,
+    "halo_diameter": 1,
+    "halo_spread": 1,
+    "halo_strength": 1,
+    "hole_diameter": 1,
+    "hole_center": 2,
+    "hole_kernel": 2,
+    "hole_depth": 1,
+    "hole_slope": 1,
+    "hole_threshold": 1,
+    "spot_count": 1,
+    "blur_sigma": 1,
+    "blur_kernel": 2,
+    "noise": 1,
+}
+
+
+def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
+    """Draws the parameters of (B,) keys for frames of this shape; docs/parameters.md says what each means."""
+    spots = int(ends(settings["spot_count"])[1])
+    per_spot = {"spot_radius": spots, "spot_center": 2 * spots, "spot_kernel": 2 * spots}
+    u = keyed.uniforms(keys, {**_STREAMS, **per_spot})
+    one = {name: values[:, 0] for name, values in u.items() if values.shape[1] == 1}
+    scale = REFERENCE_SIDE / min(height, width)
+    frame = torch.tensor([width * scale, height * scale], dtype=torch.float64, device=keys.device)
+    drawn = {
+        name: uniform(settings[name], one[name])
+        for name in ("brightness", "contrast", "saturation", "halo_strength", "hole_depth", "hole_slope")
+    }
+    drawn["hole_threshold"] = uniform(settings["hole_threshold"], one["hole_threshold"])
+    drawn |= _halo(settings, u, one, frame)
+    drawn |= _hole(settings, u, one, frame)
+    drawn |= _spots(settings, u, one, frame)
+    drawn |= _blur(settings, u, one)
+    drawn["noise"] = uniform(settings["noise"], one["noise"])
+    result = {name: value.to(torch.float32) for name, value in drawn.items()}
+    code = settings["type"]
+    types = whole(1, 7, one["type"]) if code == "random" else torch.full_like(one["type"], int(str(code), 2))
+    result["type"] = types.to(torch.int64)
+    result["spot_count"] = whole(*ends(settings["spot_count"]), one["spot_count"]).to(torch.int64)
+    result["noise_key"] = keyed.fold_in(keys, "noise")
+    return result
+
+
+def bounds(settings: Mapping[str, Value]) -> dict[str, float]:
+    """The largest spot radius, spot kernel and blur kernel that `draw` can return, as fractions of the side."""
+    radius = ends(settings["spot_radius"])[1]
+    sigma = _spot_sigma(torch.tensor(radius * REFERENCE_SIDE)).item()
+    return {
+        "spot_radius": radius / 2,
+        "spot_kernel": (ends(settings["spot_kernel"])[1] * sigma + 1) * _PX,
+        "blur_kernel": ends(settings["blur_kernel"])[1] * ends(settings["blur_sigma"])[1] + _PX,
+    }
+
+
+def halo_color(tint: Tensor) -> Tensor:
+    """(B,) numbers of `TINTS` -> (B, 3) in [0, 1]."""
+    return torch.tensor(TINTS, dtype=torch.float64, device=tint.device)[tint] / 255
+
+
+def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: Tensor) -> Parameters:
+    """The halo from its centre (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
+    side = frame.min()
+    offset = (center - frame / 2).abs().amax(dim=1)
+    kernel = (side + 2 * offset - inner).abs().floor()
+    return {
+        "halo_center": (center + 0.5) / frame,
+        "halo_inner": (inner / 2).floor() / side,
+        "halo_outer": (outer / 2).floor() / side,
+        "halo_kernel": _odd(kernel) / side,
+        "halo_sigma": (2 * kernel / 3).clamp_min(1) / side,
+    }
+
+
+def spot_height(radius: Tensor) -> Tensor:
+    """Height of a spot of drawn radius r, in pixels of 512: A (1 - t), A = 14/25 + 1 - q, t = exp(-(0.5 + q) 0.3 q)."""
+    q = radius / 25
+    return (14 / 25 + 1 - q) * (1 - torch.exp(-(0.5 + q) * 0.3 * q))
+
+
+def _halo(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: Tensor) -> Parameters:
+    side = frame.min()
+    low, high = ends(settings["halo_offset"])
+    offset = _grid(low * frame, high * frame, u["halo_center"], inward=True)
+    center = frame / 2 + offset
+    inner = side * uniform(settings["halo_diameter"], one["halo_diameter"])
+    reach = torch.maximum(center, frame - center)
+    corner = (reach**2).sum(dim=1).sqrt().floor()
+    spread = 1 + (2 * corner / side - 1) * uniform(settings["halo_spread"], one["halo_spread"])
+    tint = whole(*ends(settings["halo_tint"]), one["halo_tint"])
+    shift = torch.where(tint == 0, 2 / 3, 1 / 2) * frame.max()
+    outer = side * spread + ((center - frame / 2).amax(dim=1) + shift).abs()
+    return {"halo_color": halo_color(tint.long()), **halo_geometry(center, inner, outer, frame)}
+
+
+def _hole(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: Tensor) -> Parameters:
+    side = frame.min()
+    low, high = ends(settings["hole_diameter"])
+    diameter = _grid(low * frame[0], high * frame[0], one["hole_diameter"])
+    ranges = torch.tensor([ends(settings["hole_x"]), ends(settings["hole_y"])], dtype=frame.dtype, device=frame.device)
+    center = _grid(ranges[:, 0] * frame, ranges[:, 1] * frame, u["hole_center"])
+    low, high = ends(settings["hole_kernel"])
+    kernel = _grid(low * diameter[:, None], high * diameter[:, None], u["hole_kernel"])
+    return {
+        "hole_center": (center + 0.5) / frame,
+        "hole_radius": (diameter / 2).floor() / side,
+        "hole_kernel": _odd(kernel) / side,
+        "hole_sigma": (0.8 * kernel.amax(dim=1)).clamp_min(1) / side,
+    }
+
+
+def _spots(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: Tensor) -> Parameters:
+    side = frame.min()
+    low, high = ends(settings["spot_radius"])
+    radius = _grid(low * side, high * side, u["spot_radius"], inward=True)
+    batch, count = radius.shape
+    room = radius[..., None] + 1
+    center = whole(room, (frame - room).floor(), u["spot_center"].reshape(batch, count, 2))
+    sigma = _spot_sigma(radius)
+    low, high = ends(settings["spot_kernel"])
+    sigmas = sigma[..., None]
+    kernel = _grid(low * sigmas, high * sigmas, u["spot_kernel"].reshape(batch, count, 2))
+    number = whole(*ends(settings["spot_count"]), one["spot_count"])
+    present = torch.arange(count, device=frame.device) < number[:, None]
+    return {
+        "spot_center": (center + 0.5) / frame,
+        "spot_radius": (radius / 2).floor() / side,
+        "spot_height": spot_height(radius) * present,
+        "spot_kernel": _odd(kernel) / side,
+        "spot_sigma": sigma / side,
+    }
+
+
+def _blur(settings: Mapping[str, Value], u: Parameters, one: Parameters) -> Parameters:
+    sigma = uniform(settings["blur_sigma"], one["blur_sigma"]) * REFERENCE_SIDE
+    low, high = ends(settings["blur_kernel"])
+    kernel = _grid(low * sigma[:, None], high * sigma[:, None], u["blur_kernel"])
+    return {"blur_sigma": sigma * _PX, "blur_kernel": _odd(kernel) * _PX}
+
+
+def _spot_sigma(radius: Tensor) -> Tensor:
+    return 2 * (5 + 20 * radius / 25)
+
+
+def _grid(low: Tensor, high: Tensor, u: Tensor, inward: bool = False) -> Tensor:
+    """Whole numbers from floor(low), or ceil(low), to floor(high); where both are one number, that number."""
+    first = torch.ceil(low) if inward else torch.floor(low)
+    return torch.where(low == high, low, whole(first, torch.floor(high), u))
+
+
+def _odd(number: Tensor) -> Tensor:
+    """The number if it is odd, else the next whole one that is; a number between stays as it is."""
+    return torch.where(number % 2 == 0, number + 1, number)
+
+
+def neutral_settings() -> dict[str, Value]:
+    """Settings under which nothing happens: factors 1, strengths 0, no spots, kernels of one tap."""
+    unchanged = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "halo_strength": 0.0, "hole_depth": 0.0}
+    unchanged |= {"hole_slope": 0.0, "spot_count": 0.0, "blur_kernel": 0.0, "noise": 0.0}
+    return {**read_settings(SETTINGS, {}), **unchanged}

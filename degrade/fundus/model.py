@@ -1,0 +1,88 @@
+"""Fundus: light transmission disturbance, retinal artifacts and blur, as Cofe-Net models and releases them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from degrade import fov
+from degrade.base import Degradation, Parameters
+from degrade.functional.blur import reach_of
+from degrade.functional.colour import truncate
+from degrade.fundus import inplace, law, stages
+
+
+class Fundus(Degradation):
+    """The degradations of Cofe-Net: illumination (colour, halo, hole), then spots, then blur, then the mask.
+
+    Source: Shen, Fu, Shen, Shao, "Modeling and Enhancing Low-Quality Retinal Fundus Images", IEEE TMI 40(3), 2021,
+    and the code released with it; docs/recipes/cofe-net.md says where the two differ. The defaults are the release.
+
+    Every parameter is in units that do not depend on the resolution, so one key gives the same picture at 256 and
+    at 2048 pixels. Inside the field of view the picture is degraded, outside it is black.
+
+    Args:
+        name, citation: see `Degradation`.
+        softness: width of the rim of halo, hole and spots, a fraction of the side. 0, the release's hard disks, has
+            no gradient in their centres and radii; about 2/512 has one, and looks the same.
+        settings: see `degrade.fundus.law.SETTINGS`.
+
+    Without gradients on a CPU each image is worked on in place and in cache, otherwise the batch as a whole; the
+    numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`.
+
+    >>> import degrade
+    >>> image, vessels, mask = degrade.phantom.fundus(degrade.make_keys(0, 2), 64)
+    >>> d = degrade.recipe("cofe-net", brightness=(0.5, 0.8), type="011")
+    >>> degraded, parameters = d.sample(image, degrade.make_keys(0, 2), mask)
+    >>> degraded.shape, parameters["brightness"].max() <= 0.8
+    (torch.Size([2, 3, 64, 64]), tensor(True))
+    """
+
+    settings_table = law.SETTINGS
+
+    def __init__(self, name: str = "cofe-net", citation: str = "", softness: float = 0.0, **settings: Any) -> None:
+        super().__init__(name, citation, **settings)
+        if not 0 <= softness <= 0.1:
+            raise ValueError(f"softness = {softness}: allowed is [0, 0.1] of the side")
+        self.softness = softness
+
+    def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
+        return law.draw(self.settings, keys, height, width)
+
+    def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
+        dtype = image.dtype if image.dtype == torch.float64 else torch.float32
+        mask = (fov.estimate(image) if mask is None else mask).to(device=image.device, dtype=dtype)
+        p = {name: value.to(image.device) for name, value in parameters.items()}
+        p = {name: value.to(dtype) if value.is_floating_point() else value for name, value in p.items()}
+        exact, emulate_8bit = bool(self.settings["exact"]), bool(self.settings["emulate_8bit"])
+        gradients = torch.is_grad_enabled() and any(value.requires_grad for value in (image, mask, *p.values()))
+        if image.device.type == "cpu" and not gradients and self.softness == 0:
+            degraded = inplace.degrade(image.detach(), p, mask, dtype, exact=exact, emulate_8bit=emulate_8bit)
+        else:
+            degraded = self._batched(image.to(dtype), p, mask, emulate_8bit, drawn)
+        return degraded.to(image.dtype)
+
+    def _batched(self, image: Tensor, p: Parameters, mask: Tensor, emulate_8bit: bool, drawn: bool) -> Tensor:
+        side = min(image.shape[-2:])
+        # the largest kernels decide the shapes of the work: known from the recipe for drawn parameters, so that no
+        # call waits for the device; measured for given ones
+        if drawn:
+            most = law.bounds(self.settings)
+        else:
+            most = {name: stages.largest(p[name]) for name in ("spot_radius", "spot_kernel", "blur_kernel")}
+        spot_reach = stages.spot_reach(most["spot_radius"], most["spot_kernel"], side, self.softness)
+
+        def gate(bit: int, changed: Tensor, before: Tensor) -> Tensor:
+            return torch.where(((p["type"] & bit) != 0).view(-1, 1, 1, 1), changed, before)
+
+        lit = stages.colour(image, p, emulate_8bit)
+        lit = stages.hole(stages.halo(lit, p, self.softness), p, mask, self.softness)
+        image = gate(law.ILLUMINATION, lit, image)
+        image = gate(law.SPOTS, stages.spots(image, p, spot_reach, self.softness), image)
+        blurred = stages.blur(image, p, reach_of(most["blur_kernel"], side))
+        if not drawn or self.settings["noise"] != 0:
+            blurred = stages.noise(blurred, p)
+        image = gate(law.BLUR, blurred, image) * mask
+        return truncate(image) if emulate_8bit else image

@@ -1,0 +1,90 @@
+"""Named recipes: a model, its ranges and its citation. Recipes are data: TOML in, TOML out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from degrade.base import Degradation, read_toml
+from degrade.cataract import Cataract
+from degrade.fundus import Fundus
+from degrade.settings import closest
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published setting of a model: what differs from the model's defaults, and who says so."""
+
+    model: type[Degradation]
+    summary: str
+    citation: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_COFE_NET = (
+    "Shen, Fu, Shen, Shao: Modeling and Enhancing Low-Quality Retinal Fundus Images.\n"
+    "IEEE Transactions on Medical Imaging 40(3), 2021, arXiv 2005.05594"
+)
+_HALF = (0.5, 1.5)
+
+RECIPES: Mapping[str, Preset] = {
+    "cofe-net": Preset(
+        Fundus,
+        "Cofe-Net's fundus degradations as its authors released them",
+        f"{_COFE_NET}; the released code.",
+    ),
+    "cofe-net-paper": Preset(
+        Fundus,
+        "Cofe-Net's fundus degradations as published: wider colour, 10 to 30 spots, noise",
+        f"{_COFE_NET}; the published text and parameter files.\n"
+        "The standard deviation of the noise is not published: 0 to 0.02 is ours.",
+        {"brightness": _HALF, "contrast": _HALF, "saturation": _HALF, "spot_count": (10, 30), "noise": (0.0, 0.02)},
+    ),
+    "pce-net": Preset(
+        Fundus,
+        "PCE-Net's use of Cofe-Net's degradations, as its code effectively does it; made for SeqLC, 4 views",
+        "Liu, Li, Fu, Xiao, Gao, Hu, Liu: Degradation-invariant Enhancement of Fundus Images via\n"
+        "Pyramid Constraint Network. MICCAI 2022; the released code.",
+        {"brightness": (0.5, 1.4), "contrast": _HALF, "saturation": _HALF},
+    ),
+    "cataract": Preset(
+        Cataract,
+        "a clouded lens: blur and a bright veil",
+        "Li, Liu, Hu, Zhao, Qiu, Liu, Fu, Liu: An Annotation-free Restoration Network for Cataractous\n"
+        "Fundus Images. IEEE Transactions on Medical Imaging 41(7), 2022; the released code.",
+    ),
+}
+
+
+def recipe(name_or_toml: str | os.PathLike[str], **overrides: Any) -> Degradation:
+    """The degradation of a named recipe, or of a recipe in TOML.
+
+    Args:
+        name_or_toml: a name from `RECIPES`; a path ending in .toml; or the text of a TOML recipe.
+        overrides: settings that differ: a number is fixed, a pair is drawn uniformly per sample.
+
+    Raises:
+        ValueError: for unknown names (with the closest one) and values that are not allowed.
+
+    >>> recipe("cofe-net", type="111", brightness=0.8, spot_count=(0, 3)).settings["spot_count"]
+    (0.0, 3.0)
+    >>> recipe("cofenet")
+    Traceback (most recent call last):
+    ValueError: unknown recipe 'cofenet'; did you mean cofe-net?
+    """
+    text = os.fspath(name_or_toml)
+    settings: dict[str, Any] = {}
+    if isinstance(name_or_toml, os.PathLike) or text.endswith(".toml"):
+        text = Path(text).read_text(encoding="utf-8")
+    if "\n" in text or "=" in text:
+        settings = read_toml(text)
+        if "recipe" not in settings:
+            raise ValueError('a recipe\'s TOML must name the recipe it starts from, such as recipe = "cofe-net"')
+        text = settings.pop("recipe")
+    if text not in RECIPES:
+        raise ValueError(f"unknown recipe {text!r}{closest(str(text), RECIPES)}")
+    preset = RECIPES[text]
+    return preset.model(text, preset.citation, **{**preset.settings, **settings, **overrides})
