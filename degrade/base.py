@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from degrade import keyed
-from degrade.settings import Range, Setting, Value, read_settings
+from degrade.settings import Choice, Setting, Value, read_settings
 
 Parameters = dict[str, Tensor]
 """What was done to each sample: names to tensors, (B, ...) each. Lengths are fractions of the shorter side."""
@@ -110,12 +110,16 @@ class Degradation(nn.Module, ABC):
         parameters = self.draw(keys.to(image.device), *image.shape[-2:])
         return self._degrade(image, parameters, mask, drawn=True), parameters
 
+    def stages(self, parameters: Parameters) -> dict[str, Parameters]:
+        """The stages that these parameters go through, in order: names to parameters with which only that one acts."""
+        return {"degraded": parameters}
+
     def to_toml(self) -> str:
         """The recipe as TOML that `recipe` reads back: every setting with its unit and meaning as a comment."""
         lines = [f"# {line}" for line in self.citation.splitlines()]
         lines.append(f"recipe = {_toml(self.name)}")
         for name, setting in self.settings_table.items():
-            unit = f"[{setting.unit}] " if isinstance(setting, Range) and setting.unit else ""
+            unit = f"[{setting.unit}] " if not isinstance(setting, Choice) and setting.unit else ""
             lines += ["", f"# {unit}{setting.meaning}", f"{name} = {_toml(self.settings[name])}"]
         return "\n".join(lines) + "\n"
 

@@ -32,6 +32,12 @@ SETTINGS: dict[str, Setting] = {
     "saturation": Range((0.9, 1.3), (0.0, 3.0), "factor", "saturation"),
 }
 
+_STAGES = {
+    "blur": ("blur_kernel",),
+    "veil": ("veil", "transmission"),
+    "colour": ("contrast", "brightness", "saturation"),
+}
+_NEUTRAL = {"blur_kernel": _PX, "veil": 0.0, "transmission": 1.0, "contrast": 1.0, "brightness": 1.0, "saturation": 1.0}
 _PLAIN = ("veil", "transmission", "contrast", "brightness", "saturation")
 
 
@@ -65,6 +71,13 @@ class Cataract(Degradation):
         drawn["blur_kernel"] = (taps * _PX)[:, None].expand(-1, 2)
         drawn["blur_sigma"] = uniform(self.settings["blur_sigma"], u["blur_sigma"][:, 0])
         return {name: value.to(torch.float32) for name, value in drawn.items()}
+
+    def stages(self, parameters: Parameters) -> dict[str, Parameters]:
+        alone = {}
+        for stage, kept in _STAGES.items():
+            unchanged = {name: value for name, value in _NEUTRAL.items() if name not in kept}
+            alone[stage] = parameters | {n: torch.full_like(parameters[n], value) for n, value in unchanged.items()}
+        return alone
 
     def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from degrade.base import Parameters
 from degrade.functional.blur import REFERENCE_SIDE
-from degrade.fundus import law
+from degrade.fundus import Fundus, law
 
 Record = dict[str, Any]
 """Parameter names to numbers and nested lists of numbers; `type` as its three-digit code."""
@@ -75,7 +75,7 @@ def _from_cofe_net(params: Mapping[str, Any]) -> Parameters:
     def numbers(*values: float) -> Tensor:
         return torch.tensor(values, dtype=torch.float64)
 
-    neutral = law.draw(law.neutral_settings(), torch.zeros(1, dtype=torch.int64), side, side)
+    base = law.neutral(Fundus().draw(torch.zeros(1, dtype=torch.int64), side, side))
     found: dict[str, Tensor] = {}
     bits = 0
     if light := params.get("illumination"):
@@ -97,8 +97,7 @@ def _from_cofe_net(params: Mapping[str, Any]) -> Parameters:
         found["hole_sigma"] = numbers(hole["sigma"]) / side
         found["hole_depth"] = numbers(-hole["brightness_factor"])
         found["hole_slope"], found["hole_threshold"] = numbers(0), numbers(0)
-    spots = params.get("spots") or []
-    if spots:
+    if spots := params.get("spots"):
         bits |= law.SPOTS
         radius = numbers(*(spot["radius"] for spot in spots))[None]
         found["spot_radius"] = (radius / 2).floor() / side
@@ -106,15 +105,15 @@ def _from_cofe_net(params: Mapping[str, Any]) -> Parameters:
         found["spot_center"] = (torch.stack([numbers(*spot["center"]) for spot in spots])[None] + 0.5) / side
         found["spot_kernel"] = torch.stack([numbers(spot["rad_w"], spot["rad_h"]) for spot in spots])[None] / side
         found["spot_sigma"] = numbers(*(spot["sigma"] for spot in spots))[None] / side
-        neutral["spot_count"] = torch.tensor([len(spots)])
+        base["spot_count"] = torch.tensor([len(spots)])
     if blur := params.get("blur"):
         bits |= law.BLUR
         found["blur_sigma"] = numbers(blur["sigma"]) / side
         found["blur_kernel"] = numbers(blur["rad_w"], blur["rad_h"])[None] / side
     if not bits:
         raise KeyError("illumination, spots or blur")
-    neutral["type"] = torch.tensor([bits])
-    return {**neutral, **{name: value.to(torch.float32) for name, value in found.items()}}
+    base["type"] = torch.tensor([bits])
+    return {**base, **{name: value.to(torch.float32) for name, value in found.items()}}
 
 
 def _plain(value: Tensor) -> Any:

@@ -55,7 +55,26 @@ class Choice:
         return chosen
 
 
-Setting = Range | Choice
+@dataclass(frozen=True)
+class Number:
+    """A number that is the same for all samples."""
+
+    default: float
+    limits: tuple[float, float]
+    unit: str
+    meaning: str
+
+    def read(self, name: str, value: Any) -> Value:
+        """`value` as a float within the limits; ValueError otherwise."""
+        low, high = self.limits
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ValueError(
+                f"{name} = {value!r}: allowed is one number within [{low:g}, {high:g}] {self.unit}".rstrip()
+            )
+        return float(value)
+
+
+Setting = Range | Choice | Number
 
 
 def read_settings(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Value]:

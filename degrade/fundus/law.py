@@ -16,7 +16,7 @@ from torch import Tensor
 from degrade import keyed
 from degrade.base import Parameters
 from degrade.functional.blur import REFERENCE_SIDE
-from degrade.settings import Choice, Range, Setting, Value, ends, read_settings, uniform, whole
+from degrade.settings import Choice, Number, Range, Setting, Value, ends, uniform, whole
 
 TYPES = ("001", "010", "011", "100", "101", "110", "111")
 """The seven non-empty subsets of blur, spots and illumination, a digit each, in this order."""
@@ -28,6 +28,28 @@ TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
 """Colours of the light leak, of 255: white, cyan, green-yellow."""
 
 _PX = 1 / REFERENCE_SIDE
+
+STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "colour": (ILLUMINATION, ("brightness", "contrast", "saturation")),
+    "halo": (ILLUMINATION, ("halo_",)),
+    "hole": (ILLUMINATION, ("hole_",)),
+    "spots": (SPOTS, ("spot_",)),
+    "blur": (BLUR, ("blur_",)),
+    "noise": (BLUR, ("noise",)),
+}
+"""In the order in which they act: the bit of `type` that each hangs on, and how its parameters' names begin."""
+
+_NEUTRAL = {
+    "brightness": 1.0,
+    "contrast": 1.0,
+    "saturation": 1.0,
+    "halo_strength": 0.0,
+    "hole_depth": 0.0,
+    "hole_slope": 0.0,
+    "spot_height": 0.0,
+    "blur_kernel": _PX,
+    "noise": 0.0,
+}
 
 SETTINGS: dict[str, Setting] = {
     "type": Choice(
@@ -59,6 +81,12 @@ SETTINGS: dict[str, Setting] = {
     "blur_kernel": Range((1 / 3, 1 / 2), (0.0, 8.0), "of its sigma", "width and height of the kernel: what acts"),
     "noise": Range(
         0.0, (0.0, 1.0), "full scale", "standard deviation of the noise after the blur, in 512-pixel frames"
+    ),
+    "softness": Number(
+        0.0,
+        (0.0, 0.1),
+        "of the side",
+        "rim of halo, hole and spots; 0, the release's hard disks, has no gradient in centres and radii",
     ),
     "emulate_8bit": Choice(False, (False, True), "the release's rounding: Pillow's 8-bit colour, truncated output"),
     "exact": Choice(
@@ -227,8 +255,8 @@ def _odd(number: Tensor) -> Tensor:
     return torch.where(number % 2 == 0, number + 1, number)
 
 
-def neutral_settings() -> dict[str, Value]:
-    """Settings under which nothing happens: factors 1, strengths 0, no spots, kernels of one tap."""
-    unchanged = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "halo_strength": 0.0, "hole_depth": 0.0}
-    unchanged |= {"hole_slope": 0.0, "spot_count": 0.0, "blur_kernel": 0.0, "noise": 0.0}
-    return {**read_settings(SETTINGS, {}), **unchanged}
+def neutral(p: Parameters, keep: tuple[str, ...] = ()) -> Parameters:
+    """The parameters with everything made to change nothing, but for the stages named in `keep` (`STAGES`)."""
+    kept = tuple(prefix for stage in keep for prefix in STAGES[stage][1])
+    unchanged = {name: torch.full_like(p[name], value) for name, value in _NEUTRAL.items() if not name.startswith(kept)}
+    return {**p, **unchanged}

@@ -12,6 +12,7 @@ from degrade.base import Degradation, Parameters
 from degrade.functional.blur import reach_of
 from degrade.functional.colour import truncate
 from degrade.fundus import inplace, law, stages
+from degrade.settings import ends
 
 
 class Fundus(Degradation):
@@ -25,9 +26,8 @@ class Fundus(Degradation):
 
     Args:
         name, citation: see `Degradation`.
-        softness: width of the rim of halo, hole and spots, a fraction of the side. 0, the release's hard disks, has
-            no gradient in their centres and radii; about 2/512 has one, and looks the same.
-        settings: see `degrade.fundus.law.SETTINGS`.
+        settings: see `degrade.fundus.law.SETTINGS`. `softness` above 0 (2/512 looks the same) gives halo, hole and
+            spots a gradient in their centres and radii.
 
     Without gradients on a CPU each image is worked on in place and in cache, otherwise the batch as a whole; the
     numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`.
@@ -42,14 +42,19 @@ class Fundus(Degradation):
 
     settings_table = law.SETTINGS
 
-    def __init__(self, name: str = "cofe-net", citation: str = "", softness: float = 0.0, **settings: Any) -> None:
+    def __init__(self, name: str = "cofe-net", citation: str = "", **settings: Any) -> None:
         super().__init__(name, citation, **settings)
-        if not 0 <= softness <= 0.1:
-            raise ValueError(f"softness = {softness}: allowed is [0, 0.1] of the side")
-        self.softness = softness
 
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         return law.draw(self.settings, keys, height, width)
+
+    def stages(self, parameters: Parameters) -> dict[str, Parameters]:
+        names = [name for name in law.STAGES if name != "noise" or self.settings["noise"] != 0]
+        alone = {}
+        for name in names:
+            bit = torch.full_like(parameters["type"], law.STAGES[name][0])
+            alone[name] = {**law.neutral(parameters, keep=(name,)), "type": bit}
+        return alone
 
     def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32
@@ -57,8 +62,9 @@ class Fundus(Degradation):
         p = {name: value.to(image.device) for name, value in parameters.items()}
         p = {name: value.to(dtype) if value.is_floating_point() else value for name, value in p.items()}
         exact, emulate_8bit = bool(self.settings["exact"]), bool(self.settings["emulate_8bit"])
+        softness = ends(self.settings["softness"])[0]
         gradients = torch.is_grad_enabled() and any(value.requires_grad for value in (image, mask, *p.values()))
-        if image.device.type == "cpu" and not gradients and self.softness == 0:
+        if image.device.type == "cpu" and not gradients and softness == 0:
             degraded = inplace.degrade(image.detach(), p, mask, dtype, exact=exact, emulate_8bit=emulate_8bit)
         else:
             degraded = self._batched(image.to(dtype), p, mask, emulate_8bit, drawn)
@@ -66,21 +72,22 @@ class Fundus(Degradation):
 
     def _batched(self, image: Tensor, p: Parameters, mask: Tensor, emulate_8bit: bool, drawn: bool) -> Tensor:
         side = min(image.shape[-2:])
+        softness = ends(self.settings["softness"])[0]
         # the largest kernels decide the shapes of the work: known from the recipe for drawn parameters, so that no
         # call waits for the device; measured for given ones
         if drawn:
             most = law.bounds(self.settings)
         else:
             most = {name: stages.largest(p[name]) for name in ("spot_radius", "spot_kernel", "blur_kernel")}
-        spot_reach = stages.spot_reach(most["spot_radius"], most["spot_kernel"], side, self.softness)
+        spot_reach = stages.spot_reach(most["spot_radius"], most["spot_kernel"], side, softness)
 
         def gate(bit: int, changed: Tensor, before: Tensor) -> Tensor:
             return torch.where(((p["type"] & bit) != 0).view(-1, 1, 1, 1), changed, before)
 
         lit = stages.colour(image, p, emulate_8bit)
-        lit = stages.hole(stages.halo(lit, p, self.softness), p, mask, self.softness)
+        lit = stages.hole(stages.halo(lit, p, softness), p, mask, softness)
         image = gate(law.ILLUMINATION, lit, image)
-        image = gate(law.SPOTS, stages.spots(image, p, spot_reach, self.softness), image)
+        image = gate(law.SPOTS, stages.spots(image, p, spot_reach, softness), image)
         blurred = stages.blur(image, p, reach_of(most["blur_kernel"], side))
         if not drawn or self.settings["noise"] != 0:
             blurred = stages.noise(blurred, p)
