@@ -13,7 +13,7 @@ _DARK = 0.1
 """A border brighter than this (after averaging) is no surround."""
 
 _SPECK = 0.12
-"""Bright things in the surround with no room for a square of this side, as a fraction of the frame's, are not field."""
+"""Bright things in the surround that hold no square of this side (a fraction of the shorter one) are not field."""
 
 
 @torch.no_grad()
@@ -83,16 +83,22 @@ def _threshold(level: Tensor) -> tuple[Tensor, Tensor]:
     mask. Where the frame's darkest border is no surround, the threshold is -1: nothing is.
     """
     ring = torch.cat([level[..., 0, :], level[..., -1, :], level[..., :, 0], level[..., :, -1]], -1)
-    content = torch.quantile(F.adaptive_max_pool2d(level, 24).flatten(2), 0.75, dim=-1, keepdim=True)
-    darkest = torch.quantile(ring, 0.02, dim=-1, keepdim=True)
+    content = _quantile(F.adaptive_max_pool2d(level, 24).flatten(2), 0.75)
+    darkest = _quantile(ring, 0.02)
     near = (ring <= darkest + 0.12 * (content - darkest)).float()
     count = near.sum(-1, keepdim=True)
     mean = (ring * near).sum(-1, keepdim=True) / count
-    spread = ((ring - mean).square() * near).sum(-1, keepdim=True).div(count).sqrt()
     contrast = content - mean
-    threshold = mean + torch.minimum(torch.maximum(0.05 * contrast, 4 * spread), 0.15 * contrast)
+    noise = mean - darkest  # two standard deviations; the ring's upper side may hold dark field
+    threshold = mean + torch.minimum(torch.maximum(0.03 * contrast, 2 * noise), 0.15 * contrast)
     surrounded = (mean < _DARK) & (mean < 0.3 * content)
     return mean[..., None], torch.where(surrounded, threshold, -1.0)[..., None]
+
+
+def _quantile(x: Tensor, fraction: float) -> Tensor:
+    """The value below which that fraction of the last dimension lies, without interpolation; it keeps its place."""
+    index = int(fraction * x.shape[-1])
+    return x.sort(-1).values[..., index : index + 1]
 
 
 def _box(x: Tensor, radius: int) -> Tensor:
@@ -129,7 +135,7 @@ def _wide(seen: Tensor) -> Tensor:
 def _field(level: Tensor, threshold: Tensor) -> Tensor:
     """The field of view in blocks, 0 or 1, its holes filled and the specks around it gone."""
     inside = 1 - _wide(_seen((level <= threshold).float()))
-    radius = max(1, round(_SPECK * max(level.shape[-2:]) / 2))
+    radius = max(1, round(_SPECK * min(level.shape[-2:]) / 2))
     solid = _box(inside, radius) > (2 * radius + 1) ** 2 - 0.5
     core = _box(solid, radius) > 0.5
     field = (_box(core, 3) > 0.5).float() * inside

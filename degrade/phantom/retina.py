@@ -202,7 +202,7 @@ def _polar_noise(key: Tensor, angle: Tensor, distance: Tensor) -> Tensor:
 
 
 def _macula(p: dict[str, float], macula: tuple[float, float], x: Tensor, y: Tensor) -> Tensor:
-    """(3, N, N): what the macular pigment lets through, and the fovea's small bright reflex."""
+    """(3, N, N): what the pigment of macula and fovea lets through."""
     square = (x - macula[0]) ** 2 + (y - macula[1]) ** 2
     width = p["macula_width"]
     pigment = 0.45 * torch.exp(-square / (2 * (1.7 * width) ** 2)) + 0.55 * torch.exp(
