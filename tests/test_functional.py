@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from degrade.functional import colour
 from degrade.functional.blur import gaussian_blur, reach_of, taps
-from degrade.functional.fields import blur_field, disk, disk_field
+from degrade.functional.fields import blur_field, disk, refine, ring_nodes
 from degrade.keyed import make_keys, normals
 
 
@@ -65,14 +65,14 @@ def test_blur_equals_a_convolution() -> None:
     radius=st.floats(0, 0.9),
     kernel=st.tuples(st.floats(0, 0.8), st.floats(0, 0.8)),
 )
-def test_disk_field_is_the_blurred_disk(
+def test_ring_field_is_the_blurred_disk(
     height: int, width: int, center: tuple[float, float], radius: float, kernel: tuple[float, float]
 ) -> None:
     at, r, k = (torch.tensor([value], dtype=torch.float64) for value in (center, radius, kernel))
     size = (height, width)
     sigma = 0.3 + 0 * r
     slow = blur_field(disk(at, r, size), k, sigma)
-    assert torch.allclose(disk_field(at, r, k, sigma, size, step=1), slow, atol=1e-9)
+    assert torch.allclose(ring_nodes(at, None, r, k, sigma, size, step=1), slow, atol=1e-9)
 
 
 @pytest.mark.parametrize(("kernel", "step"), [(80, 2), (160, 4), (320, 8)])
@@ -83,8 +83,9 @@ def test_interpolated_fields_are_good_to_a_third_of_a_percent(kernel: int, step:
         center = 0.3 + 0.4 * torch.rand(1, 2, generator=generator)
         radius = 0.2 + 0.3 * torch.rand(1, generator=generator)
         k, sigma = torch.full((1, 2), kernel / 512), torch.tensor([kernel / 512 * 2 / 3])
-        exact = disk_field(center, radius, k, sigma, (512, 512), 1)
-        assert (disk_field(center, radius, k, sigma, (512, 512), step) - exact).abs().max() < 0.0033
+        exact = ring_nodes(center, None, radius, k, sigma, (512, 512), 1)[0]
+        nodes = ring_nodes(center, None, radius, k, sigma, (512, 512), step)[0]
+        assert (refine(nodes, (512, 512), step) - exact).abs().max() < 0.0033
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.87, 1.0, 1.13, 1.5])

@@ -29,10 +29,10 @@ def test_the_release_draws_what_the_release_draws() -> None:
     assert set((px["hole_radius"]).tolist()) == set(range(102, 180))  # floor(D / 2) of D in 204..358
     centers = px["halo_center"] - 0.5
     assert (centers.min(), centers.max()) == (192, 320)
-    assert {"brightness": (0.7, 1.2), "contrast": (0.6, 1.4), "saturation": (0.6, 1.4)} == {
+    assert {
         name: (round(float(p[name].min()), 2), round(float(p[name].max()), 2))
         for name in ("brightness", "contrast", "saturation")
-    }
+    } == {"brightness": (0.7, 1.2), "contrast": (0.6, 1.4), "saturation": (0.6, 1.4)}
     assert len(p["halo_color"].unique(dim=0)) == 2  # white never occurs with the released ranges
 
 
@@ -121,7 +121,7 @@ def test_bad_records_are_named() -> None:
         from_record({"type": "112"})
     with pytest.raises(ValueError, match="brightness"):
         from_record({"brightness": "much"})
-    with pytest.raises(ValueError, match="not a Cofe-Net parameter file.*hole"):
+    with pytest.raises(ValueError, match=r"not a Cofe-Net parameter file.*hole"):
         from_cofe_net({"params": {"illumination": {"color": COLOUR, "halo": HALO}}})
     with pytest.raises(ValueError, match="not a Cofe-Net parameter file"):
         from_cofe_net({"brightness": 1})

@@ -73,7 +73,8 @@ def gaussian_blur(image: Tensor, size: Tensor, sigma: Tensor, reach: tuple[int, 
     height, width = image.shape[-2:]
     side = min(height, width)
     if reach is None:
-        reach = (reach_of(float(size[:, 0].max()), side), reach_of(float(size[:, 1].max()), side))
+        largest_x, largest_y = size.detach().amax(dim=0).tolist()
+        reach = (reach_of(largest_x, side), reach_of(largest_y, side))
     padded = torch.nn.functional.pad(image, (reach[0], reach[0], reach[1], reach[1]), mode="reflect")
     return blur_padded(padded, taps(size[:, 0], sigma, side, reach[0]), taps(size[:, 1], sigma, side, reach[1]))
 

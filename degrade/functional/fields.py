@@ -4,15 +4,16 @@ A disk blurred with a separable kernel and reflected borders is A_y D A_x^T: D t
 a matrix, the reflections folded in. Two ways to it, equal but for interpolation:
 
 - `disk` and `blur_field`: every pixel, differentiable in everything. What gradients and GPUs use.
-- `disk_field`: the rows of a hard disk are chords, so D A_x^T is a difference of two rows of A's running sum, and the
-  result is smooth at the scale of its kernel (a hundred pixels and more at 512), so it is computed, exactly, at every
-  `step`-th pixel only, and interpolated. Fifty times cheaper; without gradients.
+- `ring_nodes` and `refine`: the rows of a hard disk are chords, so D A_x^T is a difference of two rows of A's running
+  sum, and the result is smooth at the scale of its kernel (a hundred pixels and more at 512), so it is computed,
+  exactly, at every `step`-th pixel only, and interpolated. Fifty times cheaper; without gradients.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from degrade.functional.blur import taps
 
@@ -63,41 +64,63 @@ def blur_field(field: Tensor, kernel: Tensor, sigma: Tensor) -> Tensor:
         kernel: (B, 2) width and height of the kernel, fractions of the shorter side, at most 2.
         sigma: (B,) standard deviation before cutting, fraction of the shorter side.
     """
-    height, width = field.shape[-2:]
-    side = min(height, width)
-    x = _blur_matrix(0, 1, width, kernel[:, 0], sigma, width, side)
-    y = _blur_matrix(0, 1, height, kernel[:, 1], sigma, height, side)
+    size = (field.shape[-2], field.shape[-1])
+    y, x = _blur_matrices(size, 1, kernel, sigma)
     return y @ field @ x.transpose(1, 2)
 
 
-def disk_field(
-    center: Tensor, radius: Tensor, kernel: Tensor, sigma: Tensor, size: tuple[int, int], step: int
+def ring_nodes(
+    center: Tensor,
+    inner: Tensor | None,
+    outer: Tensor,
+    kernel: Tensor,
+    sigma: Tensor,
+    size: tuple[int, int],
+    step: int,
 ) -> Tensor:
-    """A blurred hard disk: `blur_field(disk(center, radius, size), kernel, sigma)` without gradients, cheaply.
+    """A blurred hard ring or disk without gradients, `blur_field(disk(outer) - disk(inner))`, at every `step`-th pixel.
 
-    The values at every `step`-th row and column are exact, those between interpolated. `step` is a power of
-    two; 1 is exact everywhere.
+    Args:
+        center: (B, 2), fractions of width and height.
+        inner: (B,) radius of the hole in the ring, fraction of the shorter side; None for a disk.
+        outer: (B,) radius.
+        kernel, sigma: as for `blur_field`.
+        size: height and width of the frame in pixels.
+        step: a power of two.
+
+    Returns:
+        (B, rows, columns), exact values, for `refine`, which interpolates them.
 
     >>> center, radius, kernel = torch.tensor([[0.5, 0.4]]), torch.tensor([0.3]), torch.tensor([[0.3, 0.4]])
     >>> slow = blur_field(disk(center, radius, (256, 320)), kernel, kernel[:, 0])
-    >>> fast = disk_field(center, radius, kernel, kernel[:, 0], (256, 320), step=4)
-    >>> bool((fast - slow).abs().max() < 0.01)
+    >>> nodes = ring_nodes(center, None, radius, kernel, kernel[:, 0], (256, 320), step=4)
+    >>> bool((refine(nodes[0], (256, 320), step=4) - slow[0]).abs().max() < 0.01)
     True
     """
-    (height, width), side = size, min(size)
-    # every step-th pixel, and two nodes more at either end, which the interpolation uses up
-    rows, columns = (-(-(length - 1) // step) + 5 for length in size)
-    x = _blur_matrix(-2 * step, step, columns, kernel[:, 0], sigma, width, side).transpose(1, 2)
-    y = _blur_matrix(-2 * step, step, rows, kernel[:, 1], sigma, height, side)
-    running = torch.nn.functional.pad(x.cumsum(1), (0, 0, 1, 0))
-    first, last = _chords(center, radius, size)
-    spread = (-1, -1, columns)
-    horizontal = running.gather(1, last[..., None].expand(spread)) - running.gather(1, first[..., None].expand(spread))
-    field = y @ horizontal
-    while step > 1:
-        field = _refine(_refine(field, 1), 2)
-        step //= 2
-    return field[:, 2 : 2 + height, 2 : 2 + width]
+    y, x = _blur_matrices(size, step, kernel, sigma)
+    batch, nodes, width = x.shape
+    running = functional.pad(x.transpose(1, 2).cumsum(1), (0, 0, 1, 0)).view(batch * (width + 1), nodes)
+    offset = torch.arange(batch, device=x.device)[:, None] * (width + 1)
+
+    def chords_blurred(radius: Tensor) -> Tensor:
+        first, last = _chords(center, radius, size)
+        picked = running.index_select(0, (last + offset).flatten())
+        return picked.sub_(running.index_select(0, (first + offset).flatten()))
+
+    rows = chords_blurred(outer)
+    if inner is not None:
+        rows -= chords_blurred(inner)
+    return y @ rows.view(batch, size[0], nodes)
+
+
+def refine(nodes: Tensor, size: tuple[int, int], step: int) -> Tensor:
+    """(rows, columns) from `ring_nodes` -> (H, W): the values between interpolated, cubic and smooth."""
+    if step == 1:
+        return nodes
+    for axis in (1, 0):  # rows last: they are contiguous, and there are few of them until then
+        for _ in range(step.bit_length() - 1):
+            nodes = _refine(nodes, axis)
+    return nodes[2 : 2 + size[0], 2 : 2 + size[1]]
 
 
 def _chords(center: Tensor, radius: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -132,13 +155,27 @@ def _every_second(axis: int, start: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(start, None, 2),)
 
 
-def _blur_matrix(first: int, step: int, count: int, kernel: Tensor, sigma: Tensor, length: int, side: int) -> Tensor:
-    """(B, count, length): the blur of one axis, for the outputs at pixels first, first + step, ...
+def _blur_matrices(size: tuple[int, int], step: int, kernel: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, rows, H) and (B, columns, W): the blur of either axis, for the outputs at every `step`-th pixel.
+
+    With `step` above 1 there are two more outputs at either end, which the interpolation uses up.
+    """
+    height, width = size
+    side = min(size)
+    if height == width:
+        both = _blur_matrix(width, step, torch.cat([kernel[:, 1], kernel[:, 0]]), torch.cat([sigma, sigma]), side)
+        return both[: len(sigma)], both[len(sigma) :]
+    return _blur_matrix(height, step, kernel[:, 1], sigma, side), _blur_matrix(width, step, kernel[:, 0], sigma, side)
+
+
+def _blur_matrix(length: int, step: int, kernel: Tensor, sigma: Tensor, side: int) -> Tensor:
+    """(B, outputs, length): the blur of one axis.
 
     Outputs may lie beyond the ends. The taps that fall outside the frame are folded back in, as a border reflected
     without repeating the edge does: A_ij = w(i - j) + w(i + j) + w(2 (length - 1) - i - j), the first and the last
     column without their own reflection. Each term is a set of windows on the one vector of taps.
     """
+    first, count = (0, length) if step == 1 else (-2 * step, -(-(length - 1) // step) + 5)
     reach = 2 * length + 4 * step
     half = taps(kernel, sigma, side, reach)
     weights = torch.cat([half[:, 1:].flip(1), half], dim=1)  # w(t) is weights[:, reach + t]

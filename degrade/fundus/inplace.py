@@ -1,40 +1,63 @@
 """The Cofe-Net degradations on a CPU without gradients: one image at a time, in place, on buffers that stay in cache.
 
 On a CPU the cost of these few operations is fresh memory, not arithmetic: batched, out of place, they take ten times
-as long. The numbers are those of `stages`, to float rounding; halo and hole are interpolated where their kernels
-are wide (to less than half a grey level), unless `exact` asks for every pixel.
+as long. What is small (the halo's and the hole's values on coarse grids, the spots' patches) is made for several
+images at once, which saves calls; what touches every pixel is done image by image. The numbers are those of `stages`,
+to float rounding; halo and hole are interpolated where their kernels are wide (to less than half a grey level),
+unless `exact` asks for every pixel.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from degrade import keyed
 from degrade.base import Parameters
 from degrade.functional.blur import reach_of, taps
 from degrade.functional.colour import LUMA
-from degrade.functional.fields import disk_field
+from degrade.functional.fields import refine, ring_nodes
 from degrade.fundus import stages
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 
-_SMOOTH = 40  # pixels of kernel per pixel of grid: keeps the interpolation under half a grey level
+_CHUNK = 8  # images whose small parts are made together
+_BAND = 1 << 18  # pixels of a band of rows in the blur
+_SMOOTH = 36  # pixels of kernel per pixel of grid: keeps the interpolation under half a grey level
+
+
+@dataclass
+class Field:
+    """A blurred disk or ring of one image, on a grid of every `step`-th pixel."""
+
+    nodes: Tensor
+    step: int
+
+
+@dataclass
+class Patches:
+    """The spots of one image, each in its window (P, P), and the rows and columns of the windows' corners."""
+
+    patches: Tensor
+    tops: list[int]
+    lefts: list[int]
 
 
 @dataclass
 class Sample:
-    """One image being degraded, (C, H, W), changed in place; its parameters as tensors of one and as numbers."""
+    """One image being degraded, (C, H, W), changed in place; its parameters as numbers; what was made beforehand."""
 
     image: Tensor
     mask: Tensor
     p: Parameters
     number: dict[str, Any]
-    exact: bool
-    emulate_8bit: bool
+    halo: Field | None
+    hole: Field | None
+    spots: Patches | None
 
 
 def degrade(
@@ -42,30 +65,78 @@ def degrade(
 ) -> Tensor:
     """(B, C, H, W) -> new tensor of the same shape and of type `dtype`, in which the work is done."""
     degraded = torch.empty(image.shape, dtype=dtype)
-    numbers = {name: value.tolist() for name, value in p.items()}
-    for i in range(image.shape[0]):
-        row = {name: value[i : i + 1] for name, value in p.items()}
-        number = {name: values[i] for name, values in numbers.items()}
-        sample = Sample(degraded[i].copy_(image[i]), mask[i], row, number, exact, emulate_8bit)
-        if number["type"] & ILLUMINATION:
-            _colour(sample)
-            _halo(sample)
-            _hole(sample)
-        if number["type"] & SPOTS:
-            _spots(sample)
-        if number["type"] & BLUR:
-            _blur(sample)
-            _noise(sample)
-        sample.image.mul_(mask[i])
-        if emulate_8bit:
-            sample.image.mul_(255).floor_().div_(255)
+    size = (image.shape[-2], image.shape[-1])
+    for start in range(0, image.shape[0], _CHUNK):
+        chunk = {name: value[start : start + _CHUNK] for name, value in p.items()}
+        numbers = {name: value.tolist() for name, value in chunk.items()}
+        lit = [i for i, bits in enumerate(numbers["type"]) if bits & ILLUMINATION]
+        halos, holes = (_fields(chunk, name, lit, size, exact) for name in ("halo", "hole"))
+        spots = _patches(chunk, [i for i, bits in enumerate(numbers["type"]) if bits & SPOTS], size)
+        for i in range(len(numbers["type"])):
+            row = {name: value[i : i + 1] for name, value in chunk.items()}
+            number = {name: values[i] for name, values in numbers.items()}
+            picture = degraded[start + i].copy_(image[start + i])
+            made = (halos.get(i), holes.get(i), spots.get(i))
+            _degrade(Sample(picture, mask[start + i], row, number, *made), emulate_8bit)
     return degraded
 
 
+def _degrade(s: Sample, emulate_8bit: bool) -> None:
+    if s.number["type"] & ILLUMINATION:
+        if emulate_8bit:
+            s.image.copy_(stages.colour(s.image[None], s.p, emulate_8bit=True)[0])
+        else:
+            _colour(s)
+        _halo(s)
+        _hole(s)
+    _spots(s)
+    if s.number["type"] & BLUR:
+        _blur(s)
+        _noise(s)
+    s.image.mul_(s.mask)
+    if emulate_8bit:
+        s.image.mul_(255).floor_().div_(255)
+
+
+# what is made for several images at once
+
+
+def _fields(p: Parameters, name: str, rows: list[int], size: tuple[int, int], exact: bool) -> dict[int, Field]:
+    """The blurred rings ("halo") or disks ("hole") of these rows, on as coarse a grid as their kernels allow."""
+    kernel = p["halo_kernel"][:, None].expand(-1, 2) if name == "halo" else p["hole_kernel"]
+    narrow: list[float] = kernel.amin(dim=1).tolist()
+    by_step = defaultdict(list)
+    for row in rows:
+        grid = int(narrow[row] * min(size) / _SMOOTH)
+        by_step[1 if exact or grid < 2 else 1 << (grid.bit_length() - 1)].append(row)
+    fields: dict[int, Field] = {}
+    for step, members in by_step.items():
+        radii = [p[key][members] for key in (("halo_inner", "halo_outer") if name == "halo" else ("hole_radius",))]
+        inner, outer = (torch.minimum(*radii), torch.maximum(*radii)) if len(radii) == 2 else (None, radii[0])
+        center, sigma = p[f"{name}_center"][members], p[f"{name}_sigma"][members]
+        nodes = ring_nodes(center, inner, outer, kernel[members], sigma, size, step)
+        fields |= {row: Field(nodes[i], step) for i, row in enumerate(members)}
+    return fields
+
+
+def _patches(p: Parameters, rows: list[int], size: tuple[int, int]) -> dict[int, Patches]:
+    """The spots of these rows."""
+    if not rows or not p["spot_radius"].shape[1]:
+        return {}
+    some = {name: value[rows] for name, value in p.items() if name.startswith("spot_")}
+    reach = stages.spot_reach(stages.largest(some["spot_radius"]), stages.largest(some["spot_kernel"]), min(size))
+    patches, tops, lefts = stages.spot_patches(some, size, reach)
+    made = {}
+    for i, row in enumerate(rows):
+        present = some["spot_height"][i].nonzero().flatten()
+        made[row] = Patches(patches[i][present], tops[i][present].tolist(), lefts[i][present].tolist())
+    return made
+
+
+# what is done image by image
+
+
 def _colour(s: Sample) -> None:
-    if s.emulate_8bit:
-        s.image.copy_(stages.colour(s.image[None], s.p, emulate_8bit=True)[0])
-        return
     b, c, saturation = (s.number[name] for name in ("brightness", "contrast", "saturation"))
     if b > 1:
         s.image.mul_(b).clamp_max_(1)
@@ -83,13 +154,10 @@ def _colour(s: Sample) -> None:
 
 
 def _halo(s: Sample) -> None:
-    amount = s.number["halo_strength"] * float(s.image.mean())
-    if amount == 0:
+    amount = s.number["halo_strength"] * _mean(s.image)
+    if s.halo is None or amount == 0:
         return
-    kernel = s.p["halo_kernel"][:, None].expand(-1, 2)
-    ring = _field(s, "halo", s.p["halo_outer"], kernel).sub_(_field(s, "halo", s.p["halo_inner"], kernel))
-    if s.number["halo_outer"] < s.number["halo_inner"]:
-        ring.neg_()
+    ring = _whole(s.halo, s.image)
     light = stages.halo_light(s.p["halo_color"], s.image.shape[0])[0].tolist()
     for channel, level in zip(s.image, light, strict=True):
         channel.add_(ring, alpha=amount * level)
@@ -97,54 +165,59 @@ def _halo(s: Sample) -> None:
 
 
 def _hole(s: Sample) -> None:
-    mean = float(s.image.sum()) / max(s.image.shape[0] * float(s.mask.sum()), 1)
+    mean = _mean(s.image) / max(_mean(s.mask), 1e-6)
     amplitude = s.number["hole_depth"] + s.number["hole_slope"] * mean
-    if mean <= s.number["hole_threshold"] or amplitude == 0:
+    if s.hole is None or mean <= s.number["hole_threshold"] or amplitude == 0:
         return
-    s.image.add_(_field(s, "hole", s.p["hole_radius"], s.p["hole_kernel"]), alpha=-amplitude).clamp_min_(0)
+    s.image.add_(_whole(s.hole, s.image), alpha=-amplitude).clamp_min_(0)
 
 
-def _field(s: Sample, name: str, radius: Tensor, kernel: Tensor) -> Tensor:
-    """(H, W): a blurred disk, computed on as coarse a grid as its kernel allows."""
-    height, width = s.image.shape[-2:]
-    wide = float(kernel.min()) * min(height, width) / _SMOOTH
-    step = 1 << max(0, int(wide).bit_length() - 1)
-    center, sigma = s.p[f"{name}_center"], s.p[f"{name}_sigma"]
-    field = disk_field(center, radius, kernel, sigma, (height, width), 1 if s.exact else step)
-    return field[0].to(s.image.dtype)
+def _mean(image: Tensor) -> float:
+    """Mean of all pixels, plane by plane: a sum over everything at once depends on the number of threads."""
+    means: list[float] = image.mean(dim=(1, 2)).tolist()
+    return sum(means) / len(means)
+
+
+def _whole(field: Field, image: Tensor) -> Tensor:
+    return refine(field.nodes, (image.shape[-2], image.shape[-1]), field.step)
 
 
 def _spots(s: Sample) -> None:
-    height, width = s.image.shape[-2:]
-    present = [i for i, h in enumerate(s.number["spot_height"]) if h]
-    if not present:
+    if s.spots is None or not s.spots.tops:
         return
-    p = {name: value[:, present] for name, value in s.p.items() if name.startswith("spot_") and value.ndim > 1}
-    reach = stages.spot_reach(stages.largest(p["spot_radius"]), stages.largest(p["spot_kernel"]), min(height, width))
-    patches, tops, lefts = stages.spot_patches(p, (height, width), reach)
-    for patch, top, left in zip(patches[0].to(s.image.dtype), tops[0].tolist(), lefts[0].tolist(), strict=True):
-        first_row, first_column = max(-top, 0), max(-left, 0)
-        part = patch[first_row : max(height - top, 0), first_column : max(width - left, 0)]
+    height, width = s.image.shape[-2:]
+    for patch, top, left in zip(s.spots.patches, s.spots.tops, s.spots.lefts, strict=True):
+        part = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
         rows, columns = part.shape
-        top, left = max(top, 0), max(left, 0)
-        s.image[:, top : top + rows, left : left + columns] += part
+        s.image[:, max(top, 0) : max(top, 0) + rows, max(left, 0) : max(left, 0) + columns] += part
     s.image.clamp_max_(1)
 
 
 def _blur(s: Sample) -> None:
-    height, width = s.image.shape[-2:]
+    """The separable blur, in bands of rows that stay in the cache from the one axis to the other."""
+    channels, height, width = s.image.shape
     side = min(height, width)
     rx, ry = (reach_of(size, side) for size in s.number["blur_kernel"])
     x, y = (
         taps(s.p["blur_kernel"][:, i], s.p["blur_sigma"], side, reach)[0].tolist() for i, reach in ((0, rx), (1, ry))
     )
-    padded = functional.pad(s.image[None], (rx, rx, ry, ry), mode="reflect")[0]
-    if ry:
-        padded = _weighted(padded, y, 1, torch.empty_like(padded[:, :height]))
-    if rx:
-        padded = _weighted(padded, x, 2, s.image)
-    if padded is not s.image:
-        s.image.copy_(padded)
+    rows = max(_BAND // (channels * width), 2 * ry + 1)
+    bands = max(height // rows, 1)
+    edges = [height * i // bands for i in range(bands + 1)]
+    tallest = max(bottom - top for top, bottom in pairwise(edges))
+    source = s.image.new_empty(channels, tallest + 2 * ry, width + 2 * rx)
+    between = s.image.new_empty(channels, tallest, width + 2 * rx)
+    above = s.image[:, 1 : ry + 1].flip(1)
+    for top, bottom in pairwise(edges):
+        last = bottom == height
+        below = s.image[:, height - 1 - ry : height - 1].flip(1) if last else s.image[:, bottom : bottom + ry]
+        band = source[:, : bottom - top + 2 * ry]
+        torch.cat([above, s.image[:, top:bottom], below], dim=1, out=band[:, :, rx : rx + width])
+        band[:, :, :rx] = band[:, :, rx + 1 : 2 * rx + 1].flip(2)
+        band[:, :, rx + width :] = band[:, :, width - 1 : rx + width - 1].flip(2)
+        above = s.image[:, bottom - ry : bottom].clone()  # the next band needs these rows as they were
+        blurred = _weighted(band, y, 1, between[:, : bottom - top])
+        _weighted(blurred, x, 2, s.image[:, top:bottom])
 
 
 def _weighted(padded: Tensor, weights: list[float], axis: int, out: Tensor) -> Tensor:

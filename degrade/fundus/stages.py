@@ -85,8 +85,8 @@ def halo_light(color: Tensor, channels: int) -> Tensor:
 
 def spot_reach(radius: float, kernel: float, side: int, softness: float = 0.0) -> tuple[int, int]:
     """Pixels from a spot's centre to the end of its patch, and of its kernel, for radii and kernels up to these."""
-    taps_ = reach_of(kernel, side)
-    return int((radius + softness) * side) + 2 + taps_, taps_
+    reach = reach_of(kernel, side)
+    return int((radius + softness) * side) + 2 + reach, reach
 
 
 def spot_patches(
@@ -102,9 +102,10 @@ def spot_patches(
     dx, dy = (span + (corner - center)[..., None] for corner, center in ((left, x), (top, y)))
     radius = p["spot_radius"][..., None, None] * side
     disks = rim(dx[..., None, :] ** 2 + dy[..., :, None] ** 2, radius, softness * side)
-    weights = [taps(p["spot_kernel"][..., i].flatten(), p["spot_sigma"].flatten(), side, reach[1]) for i in (0, 1)]
-    patches = functional.pad(disks.flatten(0, 1)[:, None], (reach[1],) * 4)
-    patches = blur_padded(patches, *weights).view(batch, count, len(span), len(span))
+    kernels = p["spot_kernel"].flatten(0, 1).T.flatten()  # of all spots along x, then along y
+    x_taps, y_taps = taps(kernels, p["spot_sigma"].flatten().repeat(2), side, reach[1]).chunk(2)
+    patches = blur_padded(functional.pad(disks.flatten(0, 1)[:, None], (reach[1],) * 4), x_taps, y_taps)
+    patches = patches.view(batch, count, len(span), len(span))
     return patches * p["spot_height"][..., None, None], top.long() - reach[0], left.long() - reach[0]
 
 

@@ -1,0 +1,37 @@
+# make demo, make test and make check each do everything from a clean clone; Python 3.11 or newer is all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/installed
+	rm -rf $(DEMO)
+	$(BIN)/degrade synth "phantom:fundus?count=4&size=512" $(DEMO)/pairs --views 4
+	for recipe in cofe-net cofe-net-paper pce-net cataract; do \
+		$(BIN)/degrade preview "phantom:fundus?count=2&size=512" $(DEMO)/$$recipe.png --recipe $$recipe; \
+	done
+	@echo
+	@echo "Pictures to open:"
+	@ls $(DEMO)/*.png
+	@echo "The paired data set, every picture explained in manifest.jsonl: $(DEMO)/pairs"
+
+test: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,bench,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO)

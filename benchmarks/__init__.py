@@ -1,0 +1,1 @@
+"""One command, `python -m benchmarks`, prints every table of figures in the README."""
