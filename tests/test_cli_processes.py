@@ -59,7 +59,7 @@ def test_two_processes_write_what_one_does(source, tmp_path):
         command(*launcher, *arguments), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert two.returncode == 0, two.stderr
-    assert two.stdout.count("10 pairs") == 1
+    assert two.stdout.count("10 pairs are in") == 1
     run("synth", source, tmp_path / "one", "--views", "2", "--recipe", "cofe-net-paper")
     assert files(tmp_path / "two") == files(tmp_path / "one")
     assert "failed.jsonl" in files(tmp_path / "one")

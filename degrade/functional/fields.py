@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from degrade.functional.blur import taps
 
+_BLOCKS = 4  # of rows, in products with banded matrices
+
 
 def disk(center: Tensor, radius: Tensor, size: tuple[int, int], softness: float = 0.0) -> Tensor:
     """Disks, 1 inside and 0 outside, on the pixels of a frame.
@@ -77,6 +79,7 @@ def ring_nodes(
     sigma: Tensor,
     size: tuple[int, int],
     step: int,
+    reach: int,
 ) -> Tensor:
     """A blurred hard ring or disk without gradients, `blur_field(disk(outer) - disk(inner))`, at every `step`-th pixel.
 
@@ -87,17 +90,18 @@ def ring_nodes(
         kernel, sigma: as for `blur_field`.
         size: height and width of the frame in pixels.
         step: a power of two.
+        reach: pixels to either side of the centre that no kernel exceeds.
 
     Returns:
         (B, rows, columns), exact values, for `refine`, which interpolates them.
 
     >>> center, radius, kernel = torch.tensor([[0.5, 0.4]]), torch.tensor([0.3]), torch.tensor([[0.3, 0.4]])
     >>> slow = blur_field(disk(center, radius, (256, 320)), kernel, kernel[:, 0])
-    >>> nodes = ring_nodes(center, None, radius, kernel, kernel[:, 0], (256, 320), step=4)
+    >>> nodes = ring_nodes(center, None, radius, kernel, kernel[:, 0], (256, 320), step=4, reach=64)
     >>> bool((refine(nodes[0], (256, 320), step=4) - slow[0]).abs().max() < 0.01)
     True
     """
-    y, x = _blur_matrices(size, step, kernel, sigma)
+    y, x = _blur_matrices(size, step, kernel, sigma, reach)
     batch, nodes, width = x.shape
     running = functional.pad(x.transpose(1, 2).cumsum(1), (0, 0, 1, 0)).view(batch * (width + 1), nodes)
     offset = torch.arange(batch, device=x.device)[:, None] * (width + 1)
@@ -110,7 +114,15 @@ def ring_nodes(
     rows = chords_blurred(outer)
     if inner is not None:
         rows -= chords_blurred(inner)
-    return y @ rows.view(batch, size[0], nodes)
+    rows = rows.view(batch, size[0], nodes)
+    # y is banded: a block of its rows needs only the pixels within reach
+    blocks = []
+    for start in range(0, y.shape[1], -(-y.shape[1] // _BLOCKS)):
+        stop = min(start + -(-y.shape[1] // _BLOCKS), y.shape[1])
+        first, last = ((node - (2 if step > 1 else 0)) * step for node in (start, stop - 1))
+        low, high = max(min(first, size[0] - 1) - reach, 0), min(max(last, 0) + reach + 1, size[0])
+        blocks.append(y[:, start:stop, low:high] @ rows[:, low:high])
+    return torch.cat(blocks, dim=1)
 
 
 def refine(nodes: Tensor, size: tuple[int, int], step: int) -> Tensor:
@@ -155,7 +167,9 @@ def _every_second(axis: int, start: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(start, None, 2),)
 
 
-def _blur_matrices(size: tuple[int, int], step: int, kernel: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+def _blur_matrices(
+    size: tuple[int, int], step: int, kernel: Tensor, sigma: Tensor, reach: int | None = None
+) -> tuple[Tensor, Tensor]:
     """(B, rows, H) and (B, columns, W): the blur of either axis, for the outputs at every `step`-th pixel.
 
     With `step` above 1 there are two more outputs at either end, which the interpolation uses up.
@@ -163,29 +177,35 @@ def _blur_matrices(size: tuple[int, int], step: int, kernel: Tensor, sigma: Tens
     height, width = size
     side = min(size)
     if height == width:
-        both = _blur_matrix(width, step, torch.cat([kernel[:, 1], kernel[:, 0]]), torch.cat([sigma, sigma]), side)
-        return both[: len(sigma)], both[len(sigma) :]
-    return _blur_matrix(height, step, kernel[:, 1], sigma, side), _blur_matrix(width, step, kernel[:, 0], sigma, side)
+        kernels, sigmas = torch.cat([kernel[:, 1], kernel[:, 0]]), torch.cat([sigma, sigma])
+        y, x = _blur_matrix(width, step, kernels, sigmas, side, reach).chunk(2)
+        return y, x
+    y = _blur_matrix(height, step, kernel[:, 1], sigma, side, reach)
+    return y, _blur_matrix(width, step, kernel[:, 0], sigma, side, reach)
 
 
-def _blur_matrix(length: int, step: int, kernel: Tensor, sigma: Tensor, side: int) -> Tensor:
+def _blur_matrix(length: int, step: int, kernel: Tensor, sigma: Tensor, side: int, reach: int | None) -> Tensor:
     """(B, outputs, length): the blur of one axis.
 
     Outputs may lie beyond the ends. The taps that fall outside the frame are folded back in, as a border reflected
     without repeating the edge does: A_ij = w(i - j) + w(i + j) + w(2 (length - 1) - i - j), the first and the last
-    column without their own reflection. Each term is a set of windows on the one vector of taps.
+    column without their own reflection. Each term is a set of windows on the one vector of taps; the reflections are
+    corners of `reach` pixels, if that is known.
     """
     first, count = (0, length) if step == 1 else (-2 * step, -(-(length - 1) // step) + 5)
-    reach = 2 * length + 4 * step
-    half = taps(kernel, sigma, side, reach)
-    weights = torch.cat([half[:, 1:].flip(1), half], dim=1)  # w(t) is weights[:, reach + t]
+    longest = 2 * length + 4 * step
+    half = taps(kernel, sigma, side, longest)
+    weights = torch.cat([half[:, 1:].flip(1), half], dim=1)  # w(t) is weights[:, longest + t]
     last = first + (count - 1) * step
+    mirror = 2 * (length - 1)
 
     def windows(start: int) -> Tensor:
-        return weights[:, reach + start :].unfold(1, length, step)[:, :count]
+        return weights[:, longest + start :].unfold(1, length, step)[:, :count]
 
-    mirror = 2 * (length - 1)
-    matrix = windows(-last).flip(1) + windows(first) + windows(first - mirror)
-    matrix[..., 0] -= windows(first)[..., 0]
-    matrix[..., -1] -= windows(first - mirror)[..., -1]
+    before, after = windows(first), windows(first - mirror)
+    matrix = windows(-last).flip(1)
+    columns = length if reach is None else min(reach + 2 * step + 1, length)
+    rows = count if reach is None else min(columns // step + 4, count)
+    matrix[:, :rows, 1:columns] += before[:, :rows, 1:columns]
+    matrix[:, count - rows :, length - columns : -1] += after[:, count - rows :, length - columns : -1]
     return matrix

@@ -104,17 +104,20 @@ def _degrade(s: Sample, emulate_8bit: bool) -> None:
 def _fields(p: Parameters, name: str, rows: list[int], size: tuple[int, int], exact: bool) -> dict[int, Field]:
     """The blurred rings ("halo") or disks ("hole") of these rows, on as coarse a grid as their kernels allow."""
     kernel = p["halo_kernel"][:, None].expand(-1, 2) if name == "halo" else p["hole_kernel"]
-    narrow: list[float] = kernel.amin(dim=1).tolist()
-    by_step = defaultdict(list)
-    for row in rows:
-        grid = int(narrow[row] * min(size) / _SMOOTH)
-        by_step[1 if exact or grid < 2 else 1 << (grid.bit_length() - 1)].append(row)
+    side = min(size)
+    # images that are made together share a grid and a reach; both hang on each image's own kernel alone
+    alike = defaultdict(list)
+    for row, (narrow, wide) in enumerate(torch.stack([kernel.amin(dim=1), kernel.amax(dim=1)], dim=1).tolist()):
+        if row in rows:
+            grid = int(narrow * side / _SMOOTH)
+            step = 1 if exact or grid < 2 else 1 << (grid.bit_length() - 1)
+            alike[step, 1 << reach_of(wide, side).bit_length()].append(row)
     fields: dict[int, Field] = {}
-    for step, members in by_step.items():
+    for (step, reach), members in alike.items():
         radii = [p[key][members] for key in (("halo_inner", "halo_outer") if name == "halo" else ("hole_radius",))]
         inner, outer = (torch.minimum(*radii), torch.maximum(*radii)) if len(radii) == 2 else (None, radii[0])
         center, sigma = p[f"{name}_center"][members], p[f"{name}_sigma"][members]
-        nodes = ring_nodes(center, inner, outer, kernel[members], sigma, size, step)
+        nodes = ring_nodes(center, inner, outer, kernel[members], sigma, size, step, reach)
         fields |= {row: Field(nodes[i], step) for i, row in enumerate(members)}
     return fields
 

@@ -1,0 +1,1 @@
+"""The commands `degrade` and `enhance`: parse, call, report."""

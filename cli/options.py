@@ -1,0 +1,132 @@
+"""What several commands take: a recipe with changes, a device, a file to write. Mistakes become one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+import torch
+from torch import Tensor
+
+import degrade
+from degrade import image_io
+from degrade.settings import Choice, Setting, closest
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Refusal(click.BadParameter):
+    """A value that cannot be used: exit code 2 and one line that names the argument, without the usage around it."""
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message, param_hint=f"'{argument}'")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Prints the line."""
+        click.echo(f"Error: {self.format_message()}", file=file, err=file is None)
+
+
+def recipe_options(command: Command) -> Command:
+    """Adds --recipe, --type and --set, for `read_recipe`."""
+    for option in (
+        click.option(
+            "--set",
+            "changes",
+            metavar="NAME=VALUE",
+            multiple=True,
+            help="Change a setting of the recipe; may be repeated. VALUE is a number (fixed), LOW,HIGH (drawn for "
+            "each picture), true, false or a word. 'degrade recipes NAME' lists the settings with their units.",
+        ),
+        click.option(
+            "--type",
+            "type_",
+            metavar="111|random",
+            help="Which degradations act, for recipes that have a choice: a digit each for blur, spots and "
+            "illumination, or random: one of the seven combinations per picture.  [default: as the recipe says]",
+        ),
+        click.option(
+            "--recipe",
+            default="cofe-net",
+            show_default=True,
+            metavar="NAME|FILE.toml",
+            help="What is done to the pictures: a name from 'degrade recipes', or a recipe file.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_recipe(recipe: str, type_: str | None = None, changes: Iterable[str] = ()) -> degrade.Degradation:
+    """The recipe with the values of --type and --set."""
+    try:
+        table = degrade.recipe(recipe).settings_table
+    except OSError as error:
+        raise Refusal("--recipe", f"cannot read {recipe!r}: {error.strerror}") from None
+    except (TypeError, ValueError) as error:
+        raise Refusal("--recipe", str(error)) from None
+    overrides = dict(_change(change, table) for change in changes)
+    if type_ is not None:
+        if "type" not in table:
+            raise Refusal("--type", f"recipe {recipe!r} has no types to choose from")
+        if "type" in overrides:
+            raise click.UsageError("--type and --set type=... say the same thing: give one of them")
+        overrides["type"] = type_
+    try:
+        return degrade.recipe(recipe, **overrides)
+    except ValueError as error:
+        argument = "--type" if type_ is not None and str(error).startswith("type ") else "--set"
+        raise Refusal(argument, str(error)) from None
+
+
+def _change(change: str, table: dict[str, Setting]) -> tuple[str, Any]:
+    name, equals, text = (part.strip() for part in change.partition("="))
+    if not equals:
+        raise Refusal("--set", f"{change!r} is not NAME=VALUE, such as brightness=0.8")
+    if name not in table:
+        raise Refusal("--set", f"unknown setting {name!r}{closest(name, table)}")
+    setting = table[name]
+    if isinstance(setting, Choice) and isinstance(setting.default, str):
+        return name, text  # a code such as 011 is a word
+    if text.lower() in ("true", "false"):
+        return name, text.lower() == "true"
+    try:
+        numbers = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        return name, text
+    return name, numbers[0] if len(numbers) == 1 else numbers
+
+
+def read_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device of --device; `auto` is this process's GPU if there is one."""
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda", local_rank % gpus) if gpus else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise Refusal("--device", f"{name!r}: allowed is auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise Refusal("--device", f"{name!r}: this machine has {gpus} CUDA devices")
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", local_rank % gpus)
+    return device
+
+
+def check_out(out: Path) -> None:
+    """Refuses a file that `save` could not write, before any work is done."""
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"):
+        raise Refusal("OUT", f"{str(out)!r}: allowed is png, jpg, webp or tiff")
+
+
+def save(out: Path, image: Tensor) -> None:
+    """Writes an integer image (C, H, W), in 8 bits where the format of OUT has no 16."""
+    if image.dtype == torch.uint16 and out.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+        image = image_io.to_integer(image_io.to_float(image))
+    try:
+        image_io.write(out, image)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        raise click.ClickException(f"cannot write {str(out)!r}: {error}") from None

@@ -1,0 +1,75 @@
+"""`degrade preview`: the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import click
+from torch import Tensor
+
+from cli import sheet
+from cli.options import check_out, read_recipe, recipe_options, save
+from cli.sources import SOURCE_HELP, Item, open_source
+from degrade import image_io
+
+
+@click.command(
+    epilog=f"""{SOURCE_HELP}
+\b
+Examples:
+  degrade preview "phantom:fundus?count=2" sheet.png
+  degrade preview photographs/ sheet.png --recipe cofe-net-paper --set brightness=0.6 --limit 2
+""",
+)
+@click.argument("source")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@recipe_options
+@click.option(
+    "--views", type=click.IntRange(0), metavar="K", default=4, show_default=True, help="Views as the recipe draws them."
+)
+@click.option(
+    "--size",
+    type=click.IntRange(64),
+    metavar="PIXELS",
+    default=256,
+    show_default=True,
+    help="Side of each picture, pixels.",
+)
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Another seed, other degradations.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", default=4, show_default=True, help="Images (rows) at most."
+)
+def preview(
+    source: str,
+    out: Path,
+    recipe: str,
+    type_: str | None,
+    changes: tuple[str, ...],
+    views: int,
+    size: int,
+    seed: int,
+    limit: int,
+) -> None:
+    """Draws a contact sheet of what a recipe does: clean, each stage alone, all of them, and several views."""
+    made_by = read_recipe(recipe, type_, changes)
+    check_out(out)
+    rows: dict[str, list[sheet.Cell]] = {}
+    for item, image in islice(_readable(open_source(source).items), limit):
+        rows[item.id] = sheet.row(made_by, sheet.fitted(image, size), item.id, seed, views)
+    if not rows:
+        raise click.ClickException(f"no image of {source!r} could be read")
+    changed = "".join(f", {change}" for change in ([f"type={type_}"] if type_ else []) + list(changes))
+    picture = sheet.sheet(f"{made_by.name}{changed}, seed {seed}", rows, size)
+    save(out, sheet.pixels(picture))
+    click.echo(f"{out}: {len(rows)} images, {picture.width} x {picture.height} pixels")
+
+
+def _readable(items: list[Item]) -> Iterator[tuple[Item, Tensor]]:
+    """The images that can be read; of the others only what is wrong with them is said."""
+    for item in items:
+        try:
+            yield item, item.load(100_000_000)
+        except image_io.ImageError as error:
+            click.echo(f"{item.source}: {error}", err=True)

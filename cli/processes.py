@@ -1,0 +1,66 @@
+"""Several processes under torchrun, each with its share of the work; one process alone is a team of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from torch import distributed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process's place among `size` processes."""
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Every `size`-th item, from the `rank`-th on."""
+        return items[self.rank :: self.size]
+
+    def tell(self, value: T) -> T:
+        """The first process's value, in every process."""
+        values = [value]
+        if self.size > 1:
+            distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def gather(self, value: T) -> list[T]:
+        """Every process's value in the first process, which waits for all; nothing in the others."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.size if self.first else None
+        distributed.gather_object(value, values, dst=0)
+        return values or []
+
+
+@contextmanager
+def team() -> Iterator[Team]:
+    """The processes that torchrun started, joined for as long as the context lasts."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Team()
+        return
+    distributed.init_process_group("gloo", timeout=timedelta(days=30))  # a share may take long
+    try:
+        yield Team(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), size)
+    finally:
+        distributed.destroy_process_group()
+
+
+def cores() -> int:
+    """The processor cores of this process: what it may use, divided among the processes of this machine."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

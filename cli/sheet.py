@@ -1,0 +1,100 @@
+"""The contact sheet: each image clean, each stage alone, the whole chain, and several views as they are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+import degrade
+from degrade import image_io
+
+_PAPER, _INK, _FAINT = (232, 232, 230), (30, 30, 30), (105, 105, 105)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture (C, N, N) in [0, 1], the group and the title of its column and, if it has one, a line of its own."""
+
+    group: str
+    title: str
+    image: Tensor
+    note: str = ""
+
+
+def row(recipe: degrade.Degradation, image: Tensor, id_: str, seed: int, views: int) -> list[Cell]:
+    """The cells of one image (C, N, N): stages and chain of its first draw with everything on, then the views.
+
+    View k is what `degrade synth` makes of an image with this id, seed and size.
+    """
+    batch = image[None]
+    mask = degrade.fov.estimate(batch)
+    height, width = image.shape[-2:]
+    whole = recipe
+    if recipe.settings.get("type") == "random":
+        whole = degrade.recipe(recipe.to_toml(), type="111")
+    parameters = whole.draw(degrade.make_keys(seed, [id_]), height, width)
+    cells = [Cell("clean", "clean", image)]
+    for name, alone in whole.stages(parameters).items():
+        cells.append(Cell("stages", f"only {name}", whole.apply(batch, alone, mask)[0]))
+    cells.append(Cell("stages", "all of them", whole.apply(batch, parameters, mask)[0]))
+    for view in range(views):
+        degraded, drawn = recipe.sample(batch, degrade.make_keys(seed, [id_], view=view), mask)
+        note = f"type {int(drawn['type']):03b}" if "type" in drawn else ""
+        cells.append(Cell("views", f"view {view}", degraded[0], note))
+    return cells
+
+
+def sheet(heading: str, rows: dict[str, list[Cell]], size: int) -> Image.Image:
+    """Rows of cells of `size` pixels, titled above; under each row its name and the notes of its cells."""
+    text = max(11, min(22, size // 13))
+    font, small = ImageFont.load_default(size=text), ImageFont.load_default(size=max(10, text - 3))
+    line, gap = round(1.6 * text), max(4, size // 40)
+    first = next(iter(rows.values()))
+    lefts = [2 * gap]
+    for before, cell in pairwise(first):
+        lefts.append(lefts[-1] + size + (gap if before.group == cell.group else 3 * gap))
+    width, pitch = lefts[-1] + size + 2 * gap, size + line + gap
+    canvas = Image.new("RGB", (width, gap + 2 * line + len(rows) * pitch), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((lefts[0], line - gap // 2), _fit(draw, heading, font, width - 4 * gap), _FAINT, font, anchor="ls")
+    for left, cell in zip(lefts, first, strict=True):
+        place = (left + size / 2, 2 * line - gap // 2)
+        draw.text(place, _fit(draw, cell.title, font, size), _INK, font, anchor="ms")
+    for number, (name, cells) in enumerate(rows.items()):
+        top = gap + 2 * line + number * pitch
+        notes = [name, *(cell.note for cell in cells[1:])]
+        for left, cell, note in zip(lefts, cells, notes, strict=True):
+            canvas.paste(_picture(cell.image), (left, top))
+            place = (left + size / 2, top + size + round(0.72 * line))
+            draw.text(place, _fit(draw, note, small, size), _FAINT, small, anchor="ms")
+    return canvas
+
+
+def pixels(picture: Image.Image) -> Tensor:
+    """An RGB picture as uint8 (3, H, W)."""
+    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
+
+
+def _picture(image: Tensor) -> Image.Image:
+    levels = image_io.to_integer(image.expand(3, -1, -1)).numpy()
+    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+
+
+def _fit(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text, cut in the middle if it is wider than `width` pixels."""
+    for kept in range(len(text), 2, -1):
+        shown = text if kept == len(text) else f"{text[: kept // 2]}...{text[-(kept - kept // 2) :]}"
+        if draw.textlength(shown, font) <= width:
+            return shown
+    return ""
+
+
+def fitted(image: Tensor, size: int) -> Tensor:
+    """An integer image as the sheet shows it: (C, size, size) float, with the levels that a file would have."""
+    bits = 16 if image.dtype == torch.uint16 else 8
+    return image_io.to_float(image_io.to_integer(image_io.resize(image_io.to_float(image), size), bits))
