@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench pictures clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -35,3 +35,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) $(DEMO)
+
+pictures: $(VENV)/installed
+	for recipe in cofe-net cofe-net-paper pce-net cataract; do \
+		$(BIN)/degrade preview "phantom:fundus?count=2&size=512" docs/pictures/$$recipe.png --recipe $$recipe \
+			--size 150 --views 3 --seed 3; \
+	done

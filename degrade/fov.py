@@ -12,6 +12,9 @@ _SHRUNK = 160
 _DARK = 0.1
 """A border brighter than this (after averaging) is no surround."""
 
+_BAR = 0.004
+"""Rows and columns no brighter than this, along the frame's sides, are black bars: no part of the photograph."""
+
 _SPECK = 0.12
 """Bright things in the surround that hold no square of this side (a fraction of the shorter one) are not field."""
 
@@ -47,8 +50,10 @@ def estimate(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     factor = -(-max(height, width) // _SHRUNK)
     level = _shrink(image, factor)
-    surround, threshold = _threshold(level)
-    cover = _coverage(level, surround, _field(level, threshold))
+    frame = _frame(level)
+    surround, threshold = _threshold(level, frame)
+    dark = torch.maximum((level <= threshold).float(), 1 - frame)
+    cover = _coverage(level, surround, _field(dark))
     cover = F.interpolate(cover, scale_factor=float(factor), mode="bilinear")[..., :height, :width]
     return cover.gt_(0.5).to(image.dtype).contiguous()
 
@@ -76,18 +81,31 @@ def _block_means(x: Tensor, dim: int, factor: int) -> Tensor:
     return torch.cat([blocks, x.narrow(dim, whole, size - whole).mean(dim, keepdim=True)], dim)
 
 
-def _threshold(level: Tensor) -> tuple[Tensor, Tensor]:
+def _frame(level: Tensor) -> Tensor:
+    """The frame without black bars along its sides, which letterboxing adds: (B, 1, h, w) of 0 and 1."""
+    lit = level > _BAR
+    within = torch.ones_like(level)
+    for dim in (-1, -2):
+        line = lit.any(dim=-3 - dim, keepdim=True).float()
+        within = within * line.cummax(dim).values * line.flip(dim).cummax(dim).values.flip(dim)
+    return torch.where(within.amax((-2, -1), keepdim=True) > 0, within, 1.0)
+
+
+def _threshold(level: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
     """The level of the surround and the level above which a block is not surround: (B, 1, 1, 1) each.
 
     Everything is relative to the content's own brightness, so a photograph and a darker copy of it give the same
     mask. Where the frame's darkest border is no surround, the threshold is -1: nothing is.
     """
-    ring = torch.cat([level[..., 0, :], level[..., -1, :], level[..., :, 0], level[..., :, -1]], -1)
+    inner = -F.max_pool2d(F.pad(-frame, (1, 1, 1, 1)), 3, 1)
+    ring = (frame - inner).flatten(2)
+    values = level.flatten(2)
     content = _quantile(F.adaptive_max_pool2d(level, 24).flatten(2), 0.75)
-    darkest = _quantile(ring, 0.02)
-    near = (ring <= darkest + 0.12 * (content - darkest)).float()
-    count = near.sum(-1, keepdim=True)
-    mean = (ring * near).sum(-1, keepdim=True) / count
+    count = ring.sum(-1, keepdim=True)
+    ascending = torch.where(ring > 0, values, torch.inf).sort(-1).values
+    darkest = ascending.gather(-1, (0.02 * count).long())
+    near = (values <= darkest + 0.12 * (content - darkest)).float() * ring
+    mean = (values * near).sum(-1, keepdim=True) / near.sum(-1, keepdim=True)
     contrast = content - mean
     noise = mean - darkest  # two standard deviations; the ring's upper side may hold dark field
     threshold = mean + torch.minimum(torch.maximum(0.03 * contrast, 2 * noise), 0.15 * contrast)
@@ -132,10 +150,10 @@ def _wide(seen: Tensor) -> Tensor:
     return seen[..., 5 : 5 + height, 5 : 5 + width]
 
 
-def _field(level: Tensor, threshold: Tensor) -> Tensor:
+def _field(dark: Tensor) -> Tensor:
     """The field of view in blocks, 0 or 1, its holes filled and the specks around it gone."""
-    inside = 1 - _wide(_seen((level <= threshold).float()))
-    radius = max(1, round(_SPECK * min(level.shape[-2:]) / 2))
+    inside = 1 - _wide(_seen(dark))
+    radius = max(1, round(_SPECK * min(dark.shape[-2:]) / 2))
     solid = _box(inside, radius) > (2 * radius + 1) ** 2 - 0.5
     core = _box(solid, radius) > 0.5
     field = (_box(core, 3) > 0.5).float() * inside

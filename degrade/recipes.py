@@ -87,4 +87,8 @@ def recipe(name_or_toml: str | os.PathLike[str], **overrides: Any) -> Degradatio
     if text not in RECIPES:
         raise ValueError(f"unknown recipe {text!r}{closest(str(text), RECIPES)}")
     preset = RECIPES[text]
-    return preset.model(text, preset.citation, **{**preset.settings, **settings, **overrides})
+    chosen = {**preset.settings, **settings, **overrides}
+    for name in ("name", "citation"):
+        if name in chosen:
+            raise ValueError(f"unknown setting {name!r}{closest(name, preset.model.settings_table)}")
+    return preset.model(text, preset.citation, **chosen)

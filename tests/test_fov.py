@@ -164,3 +164,21 @@ def test_real_masks(side: int | None) -> None:
             found.append(iou(fov.estimate(load(photo, "RGB")), load(path, "L")))
     assert float(np.median(found)) >= 0.99
     assert min(found) >= 0.97
+
+
+@pytest.mark.parametrize("pad", [(0, 0, 20, 20), (37, 11, 0, 0), (0, 60, 60, 0)])
+def test_black_bars_around_a_grey_surround(pad: tuple[int, int, int, int]) -> None:
+    """Letterboxing a photograph whose surround is not quite black must not hide its surround."""
+    y, x = torch.meshgrid(torch.arange(200), torch.arange(220), indexing="ij")
+    disk = ((y - 100) ** 2 + (x - 110) ** 2 < 90**2).float()
+    image = torch.nn.functional.pad(0.035 + 0.5 * disk, pad).expand(1, 3, -1, -1)
+    truth = torch.nn.functional.pad(disk, pad)
+    got = fov.estimate(image)[0, 0]
+    assert (got * truth).sum() / torch.maximum(got, truth).sum() > 0.98
+
+
+def test_black_bars_around_a_picture_without_a_surround() -> None:
+    image = torch.nn.functional.pad(torch.rand(1, 3, 128, 128) * 0.5 + 0.3, (0, 0, 32, 32))
+    got = fov.estimate(image)[0, 0]
+    assert got[33:-33].mean() > 0.995
+    assert got[:31].max() == got[-31:].max() == 0

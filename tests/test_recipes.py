@@ -68,6 +68,7 @@ def test_fixed_and_ranged_overrides() -> None:
         ("cofe-net", {"emulate_8bit": 1}, "emulate_8bit"),
         ("cofe-net", {"softness": (0.0, 0.1)}, "softness"),
         ("cataract", {"type": "111"}, "unknown setting"),
+        ("cataract", {"citation": "me"}, "unknown setting 'citation'"),
     ],
 )
 def test_refusals(name: str, overrides: dict[str, object], message: str) -> None:
