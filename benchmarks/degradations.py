@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,68 +21,63 @@ Row = dict[str, Any]
 
 def chain(sizes: tuple[int, ...] = (256, 512, 1024), batch: int = 16) -> list[Row]:
     """Type 111 of recipe cofe-net, float32, per image: ours, the per-image script, and one copy of the batch."""
-    rows = []
-    for size in sizes:
-        image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, batch), size)
-        keys = degrade.make_keys(1, batch)
-        d = degrade.recipe("cofe-net", type="111")
-        levels = [np.ascontiguousarray(x.permute(1, 2, 0).mul(255).round().byte().numpy()) for x in image]
-        field = np.ascontiguousarray(mask[0, 0].numpy())
-        rng = np.random.default_rng(0)
-        target = torch.empty_like(image)
+    return [_chain(size, batch) for size in sizes]
 
-        def script() -> None:
-            for picture in levels[:4]:
-                degrade_image(picture, field, rng)
 
-        seconds = medians(
-            {
-                "ours": lambda: d(image, keys, mask),
-                "ours, mask estimated": lambda: d(image, keys),
-                "script": script,
-                "copy": lambda: target.copy_(image),
-            }
-        )
-        ours, estimated, copy = (seconds[name] / batch for name in ("ours", "ours, mask estimated", "copy"))
-        per_image = seconds["script"] / 4
-        memory = peak_extra_bytes(lambda: d(image, keys, mask))
-        rows.append(
-            {
-                "size": size,
-                "ms": ours * 1e3,
-                "images/s": 1 / ours,
-                "ms, mask estimated": estimated * 1e3,
-                "script, ms": per_image * 1e3,
-                "times faster": per_image / ours,
-                "copy, ms": copy * 1e3,
-                "extra memory, batches": None if memory is None else memory / (image.numel() * 4),
-            }
-        )
-    return rows
+def _chain(size: int, batch: int) -> Row:
+    image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, batch), size)
+    keys = degrade.make_keys(1, batch)
+    d = degrade.recipe("cofe-net", type="111")
+    some = [np.ascontiguousarray(x.permute(1, 2, 0).mul(255).round().byte().numpy()) for x in image[:4]]
+    field = mask[0, 0].numpy()
+    rng = np.random.default_rng(0)
+    target = torch.empty_like(image)
+
+    def script(dtype: type) -> None:
+        for levels in some:
+            degrade_image(levels, field, rng, dtype)
+
+    seconds = medians(
+        {
+            "ours": lambda: d(image, keys, mask),
+            "estimated": lambda: d(image, keys),
+            "script": lambda: script(np.float64),
+            "float32": lambda: script(np.float32),
+            "copy": lambda: target.copy_(image),
+        }
+    )
+    ms = {
+        name: 1e3 * value / (len(some) if name in ("script", "float32") else batch) for name, value in seconds.items()
+    }
+    memory = peak_extra_bytes(lambda: d(image, keys, mask))
+    return {
+        "size": size,
+        "ms": ms["ours"],
+        "images/s": 1e3 / ms["ours"],
+        "ms, mask estimated": ms["estimated"],
+        "script, ms": ms["script"],
+        "times faster": ms["script"] / ms["ours"],
+        "script in float32, ms": ms["float32"],
+        "copy, ms": ms["copy"],
+        "extra memory, batches": None if memory is None else memory / (image.numel() * 4),
+    }
 
 
 def recipes(size: int = 512, batch: int = 8) -> list[Row]:
     """Every recipe as it draws, without gradients and with."""
     image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, batch), size)
     keys = degrade.make_keys(1, batch)
+    leaf = image.clone().requires_grad_()
+
+    def backward(d: degrade.Degradation) -> None:
+        d(leaf, keys, mask).sum().backward()
+
     rows = []
     for name in degrade.RECIPES:
         d = degrade.recipe(name)
-        leaf = image.clone().requires_grad_()
-        seconds = medians(
-            {
-                "forward": lambda d=d: d(image, keys, mask),
-                "backward": lambda d=d, leaf=leaf: d(leaf, keys, mask).sum().backward(),
-            },
-            rounds=3,
-        )
-        rows.append(
-            {
-                "recipe": name,
-                "ms": seconds["forward"] / batch * 1e3,
-                "ms, with gradients": seconds["backward"] / batch * 1e3,
-            }
-        )
+        calls = {"forward": partial(d, image, keys, mask), "backward": partial(backward, d)}
+        seconds = {call: value / batch * 1e3 for call, value in medians(calls, rounds=3).items()}
+        rows.append({"recipe": name, "ms": seconds["forward"], "ms, with gradients": seconds["backward"]})
     return rows
 
 

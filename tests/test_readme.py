@@ -1,0 +1,26 @@
+"""The README's training loop runs as it stands, and the commands and recipes it names exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import degrade
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_training_loop_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["epoch"] == 2
+
+
+def test_every_recipe_has_a_row_and_a_page() -> None:
+    folder = Path(__file__).parents[1]
+    for name in degrade.RECIPES:
+        (page,) = re.findall(rf"^\| `{name}` \|.*\]\((.*?)\)\) \|$", README, flags=re.MULTILINE)
+        assert (folder / page).is_file()
+    for target in re.findall(r"\]\((docs/.*?)\)", README):
+        assert (folder / target).exists()
