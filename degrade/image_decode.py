@@ -15,6 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade import dicom
+from degrade.errors import ImageError
+
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
@@ -35,16 +38,13 @@ _MAY_WARN = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"acTL")  # TIFF, 
 _ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258  # TIFF tags
 
 
-class ImageError(ValueError):
-    """A file that cannot be read as an image. The message is one line naming the file and the cause."""
-
-
-def decode(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
+def decode(file: IO[bytes], max_pixels: int, window: dicom.Window | None = None) -> NDArray[Any]:
     """The samples of the image in a file.
 
     Args:
         file: open for reading bytes, seekable, at its start.
         max_pixels: the largest width x height accepted.
+        window: for DICOM, see `degrade.dicom.decode`.
 
     Returns:
         uint8 or uint16, (H, W) or (H, W, 3).
@@ -56,11 +56,15 @@ def decode(file: IO[bytes], max_pixels: int) -> NDArray[Any]:
     from degrade import rgb16
 
     head = file.read(_HEAD)
+    if dicom.is_dicom(head):
+        file.seek(0)
+        with _quiet:
+            return dicom.decode(file, max_pixels, window)
     kind = next((kind for magic, kind in _READERS.items() if head.startswith(magic)), None)
     if not head:
         raise ImageError("the file is empty")
     if kind is None or (kind == "WebP" and head[8:12] != b"WEBP"):
-        raise ImageError("not an image of a known format (PNG, JPEG, BMP, WebP, TIFF, GIF, PPM)")
+        raise ImageError("not an image of a known format (PNG, JPEG, BMP, WebP, TIFF, GIF, PPM, DICOM)")
     if kind == "WebP":  # Pillow's class allocates the picture as it opens it, so the header is read here
         _check_size(*_webp_size(head), max_pixels)
     file.seek(0)

@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade.image_decode import ImageError, decode
+from degrade.dicom import Window
+from degrade.errors import ImageError
+from degrade.image_decode import decode
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "ImageError",
+    "Window",
     "encode",
     "read",
     "resize",
@@ -33,7 +36,7 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = frozenset(
-    [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"]
+    [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".dcm"]
 )
 """The suffixes of files that `read` reads, in lower case and with the dot. (It goes by content, not by name.)"""
 
@@ -42,8 +45,8 @@ _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP", "tif": 
 _PNG_LEVEL = 4  # on photographs 2 % larger than level 6 in 40 % of its time; level 3 is 9 % larger and no faster
 
 
-def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000) -> Tensor:
-    """The image in a file: PNG, JPEG, BMP, WebP, TIFF, GIF or PPM, of a TIFF or GIF the first picture.
+def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000, window: Window | None = None) -> Tensor:
+    """The image in a file: PNG, JPEG, BMP, WebP, TIFF, GIF, PPM or DICOM, of a TIFF or GIF the first picture.
 
     EXIF rotation is applied and alpha dropped; palettes (thus every GIF), CMYK and YCbCr become RGB,
     and black and white becomes grey.
@@ -51,6 +54,9 @@ def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000) -> Tensor:
     Args:
         path: the file; its content decides the format, whatever the name.
         max_pixels: the largest width x height accepted, compared with the file's header before anything is decoded.
+
+        window: for DICOM, the grey values shown from black to white: "file" for the file's own window, or
+            (center, width); all that its bits can hold if not given. See `degrade.dicom.decode`.
 
     Returns:
         uint8 or uint16 (C, H, W), C = 1 or 3. 16-bit grey and RGB stay uint16; 12-bit grey is scaled to 16.
@@ -72,7 +78,7 @@ def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000) -> Tensor:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageError("not a regular file" if not os.path.isdir(path) else "it is a directory")
         with open(path, "rb") as file:
-            samples = decode(file, max_pixels)
+            samples = decode(file, max_pixels, window)
     except Exception as error:  # Pillow raises a dozen kinds on broken files, SyntaxError and struct.error among them
         cause = None if isinstance(error, ImageError) else error
         raise ImageError(f"cannot read {os.fspath(path)!r}: {_reason(error)}") from cause

@@ -11,10 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_samples import hwc, noise, png, save, smooth
 from PIL import Image
 
 from degrade.image_io import ImageError, encode, read, write
+from tests.image_samples import hwc, noise, png, save, smooth
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
 

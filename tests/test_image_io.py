@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from image_samples import hwc, noise, save, smooth
 from PIL import Image
 
 from degrade import image_io
 from degrade.image_io import encode, read, resize, to_float, to_integer, write, write_bytes
+from tests.image_samples import hwc, noise, save, smooth
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
 

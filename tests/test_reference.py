@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
 from PIL import Image
+
+from tests import reference
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "cofe_net_release"
 CASES = sorted(path.stem for path in GOLDEN.glob("*_s*.json"))

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from image_samples import hwc, noise, png
 
 from degrade.image_io import ImageError, encode, read
+from tests.image_samples import hwc, noise, png
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")
 
