@@ -58,6 +58,29 @@ def recipe_options(command: Command) -> Command:
     return command
 
 
+def window_option(command: Command) -> Command:
+    """Adds --window, for `read_window`."""
+    return click.option(
+        "--window",
+        metavar="file|CENTER,WIDTH",
+        help="For DICOM: the grey values shown from black to white, the file's own window or one in rescaled units."
+        "  [default: all that its bits can hold]",
+    )(command)
+
+
+def read_window(window: str | None) -> image_io.Window | None:
+    """The value of --window."""
+    if window is None or window == "file":
+        return "file" if window else None
+    try:
+        center, width = (float(number) for number in window.split(","))
+    except ValueError:
+        raise Refusal("--window", f"{window!r}: allowed is file, or two numbers such as 40,400") from None
+    if not width >= 1:
+        raise Refusal("--window", f"{window!r}: the width is at least 1")
+    return center, width
+
+
 def read_recipe(recipe: str, type_: str | None = None, changes: Iterable[str] = ()) -> degrade.Degradation:
     """The recipe with the values of --type and --set."""
     try:

@@ -132,7 +132,7 @@ def degrade_images(
     """
     batch, views = keys.shape
     image = image_io.to_float(images.to(device))
-    mask = degrade.fov.estimate(image)
+    mask = recipe.field_of_view(image)
     parameters = recipe.draw(keys.flatten(), *image.shape[-2:])
     records = [to_record(parameters, index) for index in range(batch * views)]
     of = torch.arange(batch).repeat_interleave(views)

@@ -10,7 +10,7 @@ import click
 from torch import Tensor
 
 from cli import sheet
-from cli.options import check_out, read_recipe, recipe_options, save
+from cli.options import check_out, read_recipe, read_window, recipe_options, save, window_option
 from cli.sources import SOURCE_HELP, Item, open_source
 from degrade import image_io
 
@@ -38,6 +38,7 @@ Examples:
     help="Side of each picture, pixels.",
 )
 @click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Another seed, other degradations.")
+@window_option
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", default=4, show_default=True, help="Images (rows) at most."
 )
@@ -50,13 +51,14 @@ def preview(
     views: int,
     size: int,
     seed: int,
+    window: str | None,
     limit: int,
 ) -> None:
     """Draws a contact sheet of what a recipe does: clean, each stage alone, all of them, and several views."""
     made_by = read_recipe(recipe, type_, changes)
     check_out(out)
     rows: dict[str, list[sheet.Cell]] = {}
-    for item, image in islice(_readable(open_source(source).items), limit):
+    for item, image in islice(_readable(open_source(source, read_window(window)).items), limit):
         rows[item.id] = sheet.row(made_by, sheet.fitted(image, size), item.id, seed, views)
     if not rows:
         raise click.ClickException(f"no image of {source!r} could be read")

@@ -16,7 +16,7 @@ from torch import Tensor
 import degrade
 from cli import manifest
 from cli.dataset import RECIPE, mask_file
-from cli.options import Refusal, check_out, read_recipe, save
+from cli.options import Refusal, check_out, read_recipe, read_window, save, window_option
 from degrade import image_io
 from degrade.records import from_cofe_net, from_record
 
@@ -58,12 +58,13 @@ Examples:
     metavar="NAME|FILE.toml",
     help="The recipe of the parameters.  [default: recipe.toml beside a manifest, else cofe-net]",
 )
-def replay(parameters: str, image: Path, out: Path, mask: Path | None, recipe: str | None) -> None:
+@window_option
+def replay(parameters: str, image: Path, out: Path, mask: Path | None, recipe: str | None, window: str | None) -> None:
     """Makes one degraded image again: degrades IMAGE as PARAMETERS say, into the file OUT."""
     check_out(out)
     what = _read(parameters, recipe)
     try:
-        good = image_io.read(image)
+        good = image_io.read(image, window=read_window(window))
         chosen = mask or what.mask
         result = _run(what, good, None if chosen is None else _read_mask(chosen, good))
     except ValueError as error:  # ImageError is one
@@ -79,6 +80,8 @@ def _read(text: str, recipe: str | None) -> _Replay:
             file, id_ = Path(line["file"]), line["id"]
             record = _record(file, id_, int(line["view"]))
             mask = mask_file(file.parent, id_)
+            if not mask.resolve().is_relative_to(mask_file(file.parent, "").parent.resolve()):
+                raise _bad(f"the image {id_!r} of {str(file)!r} lies outside its data set")
             chosen = recipe or str(file.parent / RECIPE)
             return _Replay(read_recipe(chosen), from_record(record), mask if mask.is_file() else None)
         content = _json(Path(text))
@@ -94,7 +97,7 @@ def _read(text: str, recipe: str | None) -> _Replay:
 def _run(what: _Replay, image: Tensor, mask: Tensor | None) -> Tensor:
     """The degraded image, of the type of the given one: uint8 or uint16 (C, H, W)."""
     clean = image_io.to_float(image)[None]
-    degraded = what.recipe.apply(clean, what.parameters, degrade.fov.estimate(clean) if mask is None else mask)
+    degraded = what.recipe.apply(clean, what.parameters, what.recipe.field_of_view(clean) if mask is None else mask)
     return image_io.to_integer(degraded[0], 16 if image.dtype == torch.uint16 else 8)
 
 

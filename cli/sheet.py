@@ -32,7 +32,7 @@ def row(recipe: degrade.Degradation, image: Tensor, id_: str, seed: int, views: 
     View k is what `degrade synth` makes of an image with this id, seed and size.
     """
     batch = image[None]
-    mask = degrade.fov.estimate(batch)
+    mask = recipe.field_of_view(batch)
     height, width = image.shape[-2:]
     whole = recipe
     if recipe.settings.get("type") == "random":

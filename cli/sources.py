@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl
 
@@ -37,7 +37,7 @@ class Item:
     """One image of SOURCE.
 
     `id` is what it is called in DEST, a relative path without suffix; `source` what it is called in SOURCE, never
-    absolute. `path` is its file; a phantom has a generator, a key and a size instead.
+    absolute. `path` is its file, `window` for DICOM; a phantom has a generator, a key and a size instead.
     """
 
     index: int
@@ -45,6 +45,7 @@ class Item:
     source: str
     path: Path | None = None
     phantom: tuple[str, int, int] | None = None
+    window: image_io.Window | None = None
 
     def load(self, max_pixels: int) -> Tensor:
         """uint8 or uint16 (C, H, W); `image_io.ImageError`, without the path, where that fails."""
@@ -53,7 +54,7 @@ class Item:
             return image_io.to_integer(getattr(degrade.phantom, name)(torch.tensor([key]), size)[0][0])
         assert self.path is not None
         try:
-            return image_io.read(self.path, max_pixels)
+            return image_io.read(self.path, max_pixels, self.window)
         except image_io.ImageError as error:
             reason = str(error).removeprefix(f"cannot read {os.fspath(self.path)!r}: ")
             raise image_io.ImageError(reason) from None
@@ -68,11 +69,12 @@ class Source:
     path: Path | None = None
 
 
-def open_source(text: str) -> Source:
+def open_source(text: str, window: image_io.Window | None = None) -> Source:
     """Reads what SOURCE names. Nothing is decoded yet.
 
     A folder is searched recursively, in sorted order; hidden files and folders are passed over. The paths in a list
-    are relative to its folder; empty lines, lines that begin with # and repeated ones do not count.
+    are relative to its folder; empty lines, lines that begin with # and repeated ones do not count. DICOM files are
+    read through `window`.
     """
     if text.startswith(_PHANTOM):
         return _phantoms(text)
@@ -90,7 +92,7 @@ def open_source(text: str) -> Source:
     if not source.items:
         others = f" ({source.others} other files)" if source.others else ""
         raise _bad(f"{text!r} holds no images{others}; looked for {', '.join(sorted(image_io.IMAGE_SUFFIXES))}")
-    return source
+    return replace(source, items=[replace(item, window=window) for item in source.items])
 
 
 def make_ids(names: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cli import manifest
 from cli.dataset import DataSet
-from cli.options import read_device, read_recipe, recipe_options
+from cli.options import read_device, read_recipe, read_window, recipe_options, window_option
 from cli.pipeline import Outcome, Plan, synthesise
 from cli.processes import Team, cores, team
 from cli.sources import SOURCE_HELP, Source, open_source
@@ -83,6 +83,7 @@ Examples:
     metavar="THREADS",
     help="Threads that decode, encode and, on a CPU, degrade.  [default: the number of cores, at least 2]",
 )
+@window_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.  [default: all]")
 @click.option("--resume", is_flag=True, help="Continue a run that was stopped; the result is the same as without.")
 @click.option("--overwrite", is_flag=True, help="Delete the data set in DEST first, and nothing else.")
@@ -108,6 +109,7 @@ def synth(
     device: str,
     batch_size: int,
     workers: int | None,
+    window: str | None,
     limit: int | None,
     resume: bool,
     overwrite: bool,
@@ -118,7 +120,7 @@ def synth(
     if resume and overwrite:
         raise click.UsageError("--resume continues and --overwrite deletes: give one of them")
     made_by = read_recipe(recipe, type_, changes)
-    found = open_source(source)
+    found = open_source(source, read_window(window))
     found = Source(found.items[:limit], found.others, found.path)
     dataset = DataSet(dest, made_by, seed, views, size or 0, format_)
     with team() as us:

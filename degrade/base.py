@@ -110,6 +110,13 @@ class Degradation(nn.Module, ABC):
         parameters = self.draw(keys.to(image.device), *image.shape[-2:])
         return self._degrade(image, parameters, mask, drawn=True), parameters
 
+    def field_of_view(self, image: Tensor) -> Tensor:
+        """The mask that is used where none is given: the whole frame, unless a model knows better.
+
+        (B, C, H, W) -> (B, 1, H, W), 1 inside.
+        """
+        return image.new_ones(image.shape[0], 1, *image.shape[-2:])
+
     def stages(self, parameters: Parameters) -> dict[str, Parameters]:
         """The stages that these parameters go through, in order: names to parameters with which only that one acts."""
         return {"degraded": parameters}

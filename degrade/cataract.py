@@ -62,6 +62,9 @@ class Cataract(Degradation):
     def __init__(self, name: str = "cataract", citation: str = "", **settings: Any) -> None:
         super().__init__(name, citation, **settings)
 
+    def field_of_view(self, image: Tensor) -> Tensor:
+        return fov.estimate(image)
+
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         streams = {**dict.fromkeys(_PLAIN, 1), "blur_taps": 1, "blur_sigma": 1, "veil_center": 2}
         u = keyed.uniforms(keys, streams)
@@ -81,7 +84,7 @@ class Cataract(Degradation):
 
     def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32
-        mask = (fov.estimate(image) if mask is None else mask).to(device=image.device, dtype=dtype)
+        mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
         p = {name: value.to(device=image.device, dtype=dtype) for name, value in parameters.items()}
         side = min(image.shape[-2:])
         reach = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from degrade import fov, keyed
+from degrade import keyed
 from degrade.base import Degradation, Parameters
 
 
@@ -52,7 +52,7 @@ class SeqLC(nn.Module):
         if keys is None:
             keys = keyed.random_keys(batch, image.device)
         keys = keyed.view_keys(keys[:, None], torch.arange(self.views)).flatten()
-        mask = fov.estimate(image) if mask is None else mask
+        mask = self.degradation.field_of_view(image) if mask is None else mask
         repeated, masks = (tensor.repeat_interleave(self.views, dim=0) for tensor in (image, mask))
         degraded, parameters = self.degradation.sample(repeated, keys, masks)
 

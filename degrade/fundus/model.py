@@ -45,6 +45,9 @@ class Fundus(Degradation):
     def __init__(self, name: str = "cofe-net", citation: str = "", **settings: Any) -> None:
         super().__init__(name, citation, **settings)
 
+    def field_of_view(self, image: Tensor) -> Tensor:
+        return fov.estimate(image)
+
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         return law.draw(self.settings, keys, height, width)
 
@@ -58,7 +61,7 @@ class Fundus(Degradation):
 
     def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32
-        mask = (fov.estimate(image) if mask is None else mask).to(device=image.device, dtype=dtype)
+        mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
         p = {name: value.to(image.device) for name, value in parameters.items()}
         p = {name: value.to(dtype) if value.is_floating_point() else value for name, value in p.items()}
         exact, emulate_8bit = bool(self.settings["exact"]), bool(self.settings["emulate_8bit"])
