@@ -1,4 +1,4 @@
-"""python -m benchmarks [degrade] [--json]: every table of figures, with the machine they were measured on."""
+"""python -m benchmarks [degrade|noise] [--json]: every table of figures, with the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from benchmarks import degradations
+from benchmarks import degradations, noise
 from benchmarks.timing import machine
 
 TABLES = {
@@ -16,6 +16,7 @@ TABLES = {
         "Recipes, 512 x 512, batch 8, per image": degradations.recipes,
         "degrade synth": degradations.synth,
     },
+    "noise": {"Poisson-Gaussian noise, 512 x 512 grey, batch 16, float32, per image": noise.noise},
 }
 
 

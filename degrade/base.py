@@ -31,14 +31,17 @@ class Degradation(nn.Module, ABC):
     Args:
         name: what the recipe is called.
         citation: where it comes from.
+        validate: look for NaN and values outside [0, 1] on a GPU too, which then has to be waited for; images on a
+            CPU are always looked at.
         settings: values for entries of `settings_table`; a number is fixed, a pair is drawn uniformly per sample.
     """
 
     settings_table: ClassVar[dict[str, Setting]] = {}
     channels: ClassVar[tuple[int, ...]] = (1, 3)
 
-    def __init__(self, name: str = "", citation: str = "", **settings: Any) -> None:
+    def __init__(self, name: str = "", citation: str = "", validate: bool = False, **settings: Any) -> None:
         super().__init__()
+        self.validate = validate
         self.name = name
         self.citation = citation
         self.settings: dict[str, Value] = read_settings(self.settings_table, settings)
@@ -156,7 +159,7 @@ class Degradation(nn.Module, ABC):
                 f"{kind} takes images (B, C, H, W) with C in {self.channels}, H and W at least {SMALLEST_SIDE}; "
                 f"got shape {tuple(image.shape)}"
             )
-        if image.device.type == "cpu" and image.numel():
+        if image.numel() and (image.device.type == "cpu" or self.validate):
             low, high = (float(end) for end in torch.aminmax(image.detach()))
             if not (low >= 0 and high <= 1):  # false for NaN as well
                 raise ValueError(f"image must lie in [0, 1] and be finite; it spans [{low:g}, {high:g}]")

@@ -1,6 +1,6 @@
 """Cataract: a clouded lens as blur plus a bright veil that grows with the distance from a random point.
 
-Source: Li, Liu, Hu, Zhao, Qiu, Liu, Fu, Liu, "An Annotation-free Restoration Network for Cataractous Fundus Images",
+Source: Li et al., "An Annotation-free Restoration Network for Cataractous Fundus Images",
 IEEE TMI 2022, the released code, at 512 pixels.
 """
 
@@ -48,7 +48,7 @@ class Cataract(Degradation):
     smoothed, times the mask, divided by its maximum. The surround is black.
 
     Args:
-        name, citation: see `Degradation`.
+        name, citation, validate: see `Degradation`.
         settings: see `degrade.cataract.SETTINGS`.
 
     >>> import degrade
@@ -59,8 +59,8 @@ class Cataract(Degradation):
 
     settings_table = SETTINGS
 
-    def __init__(self, name: str = "cataract", citation: str = "", **settings: Any) -> None:
-        super().__init__(name, citation, **settings)
+    def __init__(self, name: str = "cataract", citation: str = "", validate: bool = False, **settings: Any) -> None:
+        super().__init__(name, citation, validate, **settings)
 
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)

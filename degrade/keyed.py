@@ -57,7 +57,8 @@ def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tenso
 
 
 @functools.cache
-def _stream_words(stream: str) -> tuple[int, int]:
+def stream_words(stream: str) -> tuple[int, int]:
+    """The two words of the counter's upper half that stand for a named stream: BLAKE2b of its UTF-8 bytes."""
     number = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
     return number & _MASK, number >> 32
 
@@ -96,7 +97,7 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
     k0, k1 = _split(keys)
     shape = (low + k0).shape
     c0, c1 = low.expand(shape).clone(), high.expand(shape).clone()
-    c2, c3 = (keys.new_full(shape, tag) for tag in _stream_words("fold_in"))
+    c2, c3 = (keys.new_full(shape, tag) for tag in stream_words("fold_in"))
     w0, w1, _, _ = philox(c0, c1, c2, c3, k0, k1)
     return (w1 << 32) | w0
 
@@ -179,7 +180,7 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
     for stream, count in streams.items():
         blocks = -(-count // 4)
         index.extend(range(blocks))
-        tags.extend([_stream_words(stream)] * blocks)
+        tags.extend([stream_words(stream)] * blocks)
     shape = (keys.shape[0], len(index))
     k0, k1 = (word[:, None] for word in _split(keys))
     upper = torch.tensor(tags, dtype=torch.int64, device=keys.device).reshape(-1, 2)
@@ -209,7 +210,7 @@ def words(keys: Tensor, stream: str, start: int, stop: int) -> Words:
     shape = (keys.shape[0], stop - start)
     k0, k1 = (word[:, None] for word in _split(keys))
     c0, c1 = (half.expand(shape).clone() for half in _split(index))
-    c2, c3 = (keys.new_full(shape, tag) for tag in _stream_words(stream))
+    c2, c3 = (keys.new_full(shape, tag) for tag in stream_words(stream))
     return philox(c0, c1, c2, c3, k0, k1)
 
 

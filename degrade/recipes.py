@@ -10,8 +10,10 @@ from typing import Any
 
 from degrade.base import Degradation, read_toml
 from degrade.cataract import Cataract
+from degrade.cornea import Cornea
 from degrade.fundus import Fundus
 from degrade.settings import closest
+from degrade.xray import PoissonGaussian
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,26 @@ RECIPES: Mapping[str, Preset] = {
     "pce-net": Preset(
         Fundus,
         "PCE-Net's use of Cofe-Net's degradations, as its code effectively does it; made for SeqLC, 4 views",
-        "Liu, Li, Fu, Xiao, Gao, Hu, Liu: Degradation-invariant Enhancement of Fundus Images via\n"
+        "Liu et al.: Degradation-invariant Enhancement of Fundus Images via\n"
         "Pyramid Constraint Network. MICCAI 2022; the released code.",
         {"brightness": (0.5, 1.4), "contrast": _HALF, "saturation": _HALF},
     ),
     "cataract": Preset(
         Cataract,
         "a clouded lens: blur and a bright veil",
-        "Li, Liu, Hu, Zhao, Qiu, Liu, Fu, Liu: An Annotation-free Restoration Network for Cataractous\n"
-        "Fundus Images. IEEE Transactions on Medical Imaging 41(7), 2022; the released code.",
+        "Li et al.: An Annotation-free Restoration Network for Cataractous\n"
+        "Fundus Images. IEEE Transactions on Medical Imaging, 2022; the released code.",
+    ),
+    "x-bdcnn": Preset(
+        PoissonGaussian,
+        "Poisson-Gaussian noise of X-ray detectors",
+        "Yin et al.: X-Ray Image Enhancement Using Blind Denoising Neural Networks (X-BDCNN);\n"
+        "where eta enters follows from its Table II.",
+    ),
+    "cornea": Preset(
+        Cornea,
+        "corneal confocal microscopy: uneven illumination, blur, few photons",
+        "The degradations that Xu et al. name for SSP-Net; the model and its numbers are ours.",
     ),
 }
 

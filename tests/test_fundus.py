@@ -129,6 +129,21 @@ def test_the_batched_path_depends_on_the_key_alone() -> None:
         assert (d(image[i : i + 1], keys[i : i + 1], mask[i : i + 1])[0] - together[i]).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("size", [(64, 64), (200, 312), (512, 512)])
+def test_the_number_of_threads_changes_no_bit(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    d, keys = degrade.recipe("cofe-net-paper", type="111"), degrade.make_keys(0, 2)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(d(image, keys))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*results)
+
+
 def test_without_keys_torch_seeds_decide() -> None:
     image, mask = photograph()
     d = degrade.recipe("cofe-net")

@@ -25,7 +25,7 @@ class Fundus(Degradation):
     at 2048 pixels. Inside the field of view the picture is degraded, outside it is black.
 
     Args:
-        name, citation: see `Degradation`.
+        name, citation, validate: see `Degradation`.
         settings: see `degrade.fundus.law.SETTINGS`. `softness` above 0 (2/512 looks the same) gives halo, hole and
             spots a gradient in their centres and radii.
 
@@ -42,8 +42,8 @@ class Fundus(Degradation):
 
     settings_table = law.SETTINGS
 
-    def __init__(self, name: str = "cofe-net", citation: str = "", **settings: Any) -> None:
-        super().__init__(name, citation, **settings)
+    def __init__(self, name: str = "cofe-net", citation: str = "", validate: bool = False, **settings: Any) -> None:
+        super().__init__(name, citation, validate, **settings)
 
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)

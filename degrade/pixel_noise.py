@@ -1,0 +1,121 @@
+"""Poisson-Gaussian noise for every pixel from keys: in blocks that stay in the cache, or compiled into one pass.
+
+Stream "pixel" of each key: words 0 and 1 of block i are the Poisson uniforms of pixels i and i + ceil(n / 2) of the
+sample's n, words 2 and 3 their two normals. A uniform is (word + 1/2) 2^-32: tails of 1.2e-10 are cut.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from degrade import keyed
+from degrade.functional.noise import gaussian
+from degrade.functional.poisson import poisson_unchecked
+
+Block = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+
+
+def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
+    """Poisson(photons image) / photons + N(0, sigma^2), pixel by pixel.
+
+    The same numbers for a sample alone and in any batch. Without gradients the work on a CPU needs a few MB beside
+    the result; with them, the graph's tensors as well. Differentiable in all but the keys (see `poisson`).
+
+    Args:
+        image: (B, C, H, W) float32 or float64, at least 0.
+        photons: (B,), of the image's type: photons at image value 1, above 0.
+        sigma: (B,), of the image's type: on the image's scale.
+        keys: (B,) int64.
+
+    Returns:
+        (B, C, H, W), not clipped.
+    """
+    return _by_halves(image, photons, sigma, keys, _block)
+
+
+def fast_noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
+    """`noisy`, compiled at the first call (ten seconds or so, kept for the process and on disk): several times faster.
+
+    The same random words, the same counts but for a handful of pixels (their arithmetic is rounded differently).
+    Gradients go the uncompiled way. So does everything, after one warning, where nothing can be compiled.
+    """
+    gradients = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (image, photons, sigma))
+    if gradients or image.numel() == 0 or not _compiler.works:
+        return noisy(image, photons, sigma, keys)
+    with _compiler.lock:  # dynamo compiles for one thread at a time
+        try:
+            return _by_halves(image, photons, sigma, keys, _compiled(), whole=True)
+        except Exception as error:  # whatever a missing or broken compiler raises
+            reason = error
+    degraded = noisy(image, photons, sigma, keys)  # what is wrong with the arguments is raised here
+    if _compiler.works:
+        _compiler.works = False
+        first = str(reason).strip().partition("\n")[0]
+        warnings.warn(f"torch.compile failed, noise is drawn uncompiled, slower: {first}", stacklevel=3)
+    return degraded
+
+
+class _Compiler:
+    """Whether compiling has failed in this process; one at a time."""
+
+    works = True
+    lock = threading.Lock()
+
+
+_compiler = _Compiler()
+
+
+@functools.cache
+def _compiled() -> Block:
+    compiled: Block = torch.compile(_block, dynamic=True)
+    return compiled
+
+
+def _by_halves(
+    image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, block: Block, whole: bool = False
+) -> Tensor:
+    count = math.prod(image.shape[1:])
+    blocks = -(-count // 2)
+    flat = functional.pad(image.flatten(1), (0, 1)) if count % 2 else image.flatten(1)
+    halves = flat.view(-1, 2, blocks)
+    on_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
+    rows = 1 if on_cpu else max(image.shape[0], 1)
+    columns = keyed.BLOCK if on_cpu and not whole else max(blocks, 1)
+    gradients = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (image, photons, sigma))
+    output = None if gradients else torch.empty_like(halves, memory_format=torch.contiguous_format)
+    done = []
+    each = zip(*(torch.split(tensor, rows) for tensor in (halves, photons, sigma, keys)), strict=True)
+    for row, (light, p, s, k) in enumerate(each):
+        parts = []
+        for part, start in zip(torch.split(light, columns, -1), range(0, blocks, columns), strict=True):
+            result = block(part, p.view(-1, 1, 1), s.view(-1, 1, 1), k, start)
+            if output is None:
+                parts.append(result)
+            else:
+                output[row * rows : (row + 1) * rows, :, start : start + columns] = result
+        if output is None:
+            done.append(torch.cat(parts, -1))
+    result = torch.cat(done) if output is None else output
+    return result.flatten(1)[:, :count].reshape(image.shape)
+
+
+_TAGS = keyed.stream_words("pixel")
+
+
+def _block(light: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, start: int) -> Tensor:
+    """Blocks `start` and on of the stream: light (b, 2, n) -> noisy (b, 2, n)."""
+    index = torch.arange(start, start + light.shape[-1], device=light.device).expand(light.shape[0], -1)
+    k0, k1 = ((keys >> shift & 0xFFFFFFFF)[:, None] for shift in (0, 32))
+    c2, c3 = (torch.full_like(index, tag) for tag in _TAGS)
+    w0, w1, w2, w3 = keyed.philox(index & 0xFFFFFFFF, index >> 32, c2, c3, k0, k1)
+    uniform = torch.stack((w0, w1), 1).to(torch.float64).add_(0.5).mul_(2.0**-32)
+    normal = torch.stack(gaussian(w2, w3, light.dtype), 1)
+    return poisson_unchecked(light * photons, uniform) / photons + normal * sigma

@@ -1,0 +1,10 @@
+"""Tests for noise and other random degradations, ours or yours: `pip install degrade-enhance[testing]`.
+
+The checks take a function of (image, keys) and return a `CheckResult` with its p-value and the rate at which it
+fails functions that are right. The strategies feed Hypothesis.
+"""
+
+from degrade.testing.checks import check_independence, check_keyed, check_poisson_gaussian
+from degrade.testing.result import CheckResult
+
+__all__ = ["CheckResult", "check_independence", "check_keyed", "check_poisson_gaussian"]

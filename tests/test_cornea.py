@@ -1,0 +1,86 @@
+"""Cornea: its surfaces, its stages, its gradients, and the same look at every resolution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import degrade
+from degrade.cornea import surface
+
+QUIET = {"eta": 3000.0, "sigma": 0.0}
+
+
+def test_surfaces_go_from_zero_to_one() -> None:
+    p = degrade.recipe("cornea").draw(degrade.make_keys(0, 200), 384, 384)
+    for name in ("gain_shape", "haze_shape"):
+        values = surface(p[name], 200, 300)
+        assert values.amin() > -0.02
+        assert values.amax() < 1.02
+        assert torch.allclose(values.amin(dim=(1, 2, 3)), torch.zeros(200), atol=0.03)
+        assert torch.allclose(values.amax(dim=(1, 2, 3)), torch.ones(200), atol=0.03)
+
+
+def test_gain_is_what_it_says() -> None:
+    image = torch.full((4, 1, 128, 128), 0.5)
+    d = degrade.recipe("cornea", gain_low=0.4, gain_high=1.2, haze=0.0, blur_sigma=1e-5, **QUIET)
+    lit = d(image, degrade.make_keys(0, 4)) / 0.5
+    assert torch.allclose(lit.amin(dim=(1, 2, 3)), torch.full((4,), 0.4), atol=0.03)
+    assert torch.allclose(lit.amax(dim=(1, 2, 3)), torch.full((4,), 1.2), atol=0.03)
+
+
+def test_stages_alone() -> None:
+    image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
+    d = degrade.recipe("cornea", blur_sigma=2 / 64)
+    p = d.draw(degrade.make_keys(0, 2), 64, 64)
+    alone = {name: d.apply(image, q) for name, q in d.stages(p).items()}
+    assert list(alone) == ["illumination", "blur", "noise"]
+    assert alone["blur"].std() < 0.9 * image.std()
+    assert (alone["noise"] - image).mean().abs() < 0.002
+    assert (alone["illumination"] - image).abs().mean() > 0.02
+
+
+def test_noise_has_the_stated_variance() -> None:
+    image = torch.full((1, 1, 256, 256), 0.5)
+    d = degrade.recipe("cornea", gain_low=1.0, gain_high=1.0, haze=0.0, blur_sigma=1e-5, eta=1.0, sigma=4.0)
+    residual = (d(image, degrade.make_keys(0, 1)) - 0.5) * 255
+    # 127.5 / eta + sigma^2; a relative error of 4 sqrt(2 / n) is a false alarm in 16,000
+    assert float(residual.var()) == pytest.approx(127.5 + 16, rel=4 * (2 / 256**2) ** 0.5)
+    assert float(residual.var() * 1.04) != pytest.approx(127.5 + 16, rel=4 * (2 / 256**2) ** 0.5)
+
+
+def test_degrading_and_shrinking_commute() -> None:
+    generator = torch.Generator().manual_seed(0)
+    large = functional.interpolate(torch.rand(2, 1, 48, 48, generator=generator), scale_factor=16, mode="bilinear")
+    small = functional.avg_pool2d(large, 2)
+    d, keys = degrade.recipe("cornea", **QUIET), degrade.make_keys(0, 2)
+    difference = functional.avg_pool2d(d(large, keys), 2) - d(small, keys)
+    assert difference.abs().mean() < 0.5 / 255
+
+
+def test_gradcheck_without_noise() -> None:
+    """The noise's own gradient is a surrogate, tested on its own; illumination and blur have exact ones."""
+    image = 0.3 + 0.2 * torch.rand(1, 1, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    d = degrade.recipe("cornea")
+    p = {n: v.double() if v.is_floating_point() else v for n, v in d.draw(degrade.make_keys(0, 1), 32, 32).items()}
+    names = ["gain_low", "gain_high", "haze", "gain_shape", "haze_shape", "blur_sigma"]
+    weights = torch.linspace(-1, 1, 32, dtype=torch.float64)
+
+    def loss(image: Tensor, *values: Tensor) -> Tensor:
+        noiseless = {
+            **p,
+            **dict(zip(names, values, strict=True)),
+            "sigma": torch.zeros(1),
+            "eta": torch.tensor([3900.0]),
+        }
+        degraded: Tensor = d.apply(image, noiseless)
+        return (degraded * weights).sum()
+
+    leaves = [value.clone().requires_grad_() for value in (image, *(p[name] for name in names))]
+    loss(*leaves).backward()
+    for leaf in leaves:
+        assert leaf.grad is not None
+        assert leaf.grad.isfinite().all()
+        assert leaf.grad.abs().sum() > 0
