@@ -41,3 +41,4 @@ pictures: $(VENV)/installed
 		$(BIN)/degrade preview "phantom:fundus?count=2&size=512" docs/pictures/$$recipe.png --recipe $$recipe \
 			--size 150 --views 3 --seed 3; \
 	done
+	$(BIN)/degrade check x-bdcnn --plot docs/pictures/x-bdcnn-check.png

@@ -8,6 +8,8 @@ import click
 import torch
 
 import degrade
+from cli.check import check
+from cli.fit import fit
 from cli.options import Refusal
 from cli.preview import preview
 from cli.replay import replay
@@ -50,7 +52,7 @@ def recipes(name: str | None) -> None:
             click.echo(f"{'':{width}}{line}")
 
 
-for command in (synth, preview, replay):
+for command in (synth, preview, replay, fit, check):
     main.add_command(command)
 
 if __name__ == "__main__":

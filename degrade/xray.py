@@ -64,6 +64,12 @@ class PoissonGaussian(Degradation):
         """The grey level of full white."""
         return ends(self.settings["levels"])[0]
 
+    def stages(self, parameters: Parameters) -> dict[str, Parameters]:
+        # a million photons at white, the most there may be, are a thousandth of noise, not quite none
+        bright = torch.full_like(parameters["eta"], LARGEST_RATE / self.levels)
+        quiet = torch.zeros_like(parameters["sigma"])
+        return {"photons": {**parameters, "sigma": quiet}, "electronics": {**parameters, "eta": bright}}
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compiles the noise, at the next call; where that fails, calls go on uncompiled after one warning."""
         self.compiled = True

@@ -189,7 +189,7 @@ def _flat(noise_function: NoiseFunction, x: float, samples: int, seed: int) -> T
 def _moment(
     noisy: Tensor, order: str, rate: float, spread: float, where: str, false_alarm_rate: float, stats: Any
 ) -> CheckResult:
-    """One sample moment, in photons, against the model's, in standard errors.
+    """One sample moment of the photons against the model's, in standard errors.
 
     The cumulants of Poisson(rate) + N(0, spread^2) are rate, but the second, rate + spread^2. The standard errors
     are those of the sample moments under the model for mean and variance, and from batches for the other two.
@@ -210,7 +210,7 @@ def _moment(
         found, error = float(parts.mean()), float(parts.std()) / 8
         p = float(2 * stats.t.sf(abs(found - expected) / error, 63)) if error else float(found == expected)
     statistic = (found - expected) / error if error else 0.0
-    message = f"{order} {where}: {found:.5g} photons instead of {expected:.5g}, {statistic:+.1f} standard errors"
+    message = f"{order} {where}: {found:.5g} instead of {expected:.5g}, {statistic:+.1f} standard errors"
     return make_result(f"{order} {where}", statistic, p, false_alarm_rate, message)
 
 

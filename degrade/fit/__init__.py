@@ -1,0 +1,1 @@
+"""From real images back to parameters."""

@@ -1,0 +1,44 @@
+"""Noise calibration: eta and sigma of f = Poisson(eta g) / eta + N(0, sigma^2) from real images.
+
+`from_frames` needs two or more frames of one scene and assumes nothing else; `from_images` makes do with any images.
+Both return a `NoiseFit`; `to_recipe` turns it into a recipe that degrades clean images alike.
+"""
+
+from __future__ import annotations
+
+from degrade.fit.blind import from_images
+from degrade.fit.line import Bins, NoiseFit
+from degrade.fit.photon_transfer import from_frames
+
+__all__ = ["Bins", "NoiseFit", "from_frames", "from_images", "to_recipe"]
+
+
+def to_recipe(fit: NoiseFit, interval: bool = False) -> str:
+    """The TOML of the recipe `x-bdcnn` with the noise of a fit.
+
+    Args:
+        fit: a reliable one.
+        interval: draw eta and sigma from their 95 % intervals for each image, instead of fixing them.
+
+    Raises:
+        ValueError: the fit gives no numbers.
+    """
+    if not fit.reliable:
+        raise ValueError(f"the fit gives no numbers: {'; '.join(fit.warnings)}")
+    values = (
+        ("eta", fit.eta, fit.eta_interval, "photons per grey level"),
+        ("sigma", fit.sigma, fit.sigma_interval, "grey levels"),
+    )
+    source = {"frames": "frames of one scene", "images": "single images"}[fit.method]
+    lines = [f"# noise measured from {source}", 'recipe = "x-bdcnn"']
+    for name, value, ends, unit in values:
+        best, low, high = (_number(number) for number in (value, *ends))
+        lines += ["", f"# [{unit}] {best}; 95 % interval {low} to {high}"]
+        lines.append(f"{name} = [{low}, {high}]" if interval else f"{name} = {best}")
+    lines += ["", "# [grey levels] grey level of full white", f"levels = {float(fit.levels)!r}"]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """Four digits, always with a point."""
+    return repr(float(f"{value:.4g}"))

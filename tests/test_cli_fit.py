@@ -1,0 +1,112 @@
+"""`degrade fit noise`: numbers, a recipe and a picture, or the reasons why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import degrade
+from cli import fit_plot
+from degrade import image_io
+from degrade.fit.noise import from_images
+from tests.cli_runs import photograph, run
+from tests.test_fit_noise import noisy, scene, stretched
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> list[Path]:
+    """Two 8-bit frames of one scene."""
+    paths = [tmp_path / f"frames/{seed}.png" for seed in (0, 1)]
+    for seed, path in enumerate(paths):
+        image_io.write(path, noisy(scene(), 0.8, 8, seed))
+    return paths
+
+
+def test_blind(tmp_path, frames):
+    out, plot = tmp_path / "new/detector.toml", tmp_path / "new/plot.png"
+    output = run("fit", "noise", frames[0], "--out", out, "--plot", plot).output
+    expected = from_images([image_io.read(frames[0])])
+    assert f"eta    {expected.eta:.4g}" in output
+    assert f"sigma  {expected.sigma:.4g}" in output
+    assert f"{255 * expected.eta:.4g}  (95 %" in output
+    assert f"degrade synth SOURCE DEST --recipe {out}" in output
+    assert image_io.read(plot).shape == (3, 800, 1200)
+    if "x-bdcnn" in degrade.RECIPES:
+        assert degrade.recipe(out).settings["eta"] == pytest.approx(expected.eta, rel=1e-3)
+        run("synth", frames[1], tmp_path / "pairs", "--recipe", out)
+        assert image_io.read(tmp_path / "pairs/degraded/1_v0.png").shape == (1, 512, 512)
+
+
+def test_frames_of_one_scene(frames):
+    output = run("fit", "noise", *frames, "--frames").output
+    assert "pixels in" in output
+    eta = float(output.split()[1])
+    assert eta == pytest.approx(0.8, rel=0.02)
+    assert run("fit", "noise", frames[0].parent, "--frames").output == output
+
+
+def test_levels_and_limit(frames):
+    assert "of 4095" in run("fit", "noise", *frames, "--levels", 4095).output
+    one = run("fit", "noise", frames[0]).output
+    assert run("fit", "noise", frames[0].parent, "--limit", 1).output == one
+
+
+def test_no_number_is_exit_code_1_and_no_recipe(tmp_path, frames):
+    image_io.write(tmp_path / "stretched.png", stretched(image_io.read(frames[0]), 1.2))
+    out, plot = tmp_path / "detector.toml", tmp_path / "plot.png"
+    output = run("fit", "noise", tmp_path / "stretched.png", "--out", out, "--plot", plot, code=1).output
+    assert "no number: the histogram is a comb" in output
+    assert "eta " not in output
+    assert not out.exists()
+    assert plot.exists()
+
+
+def test_what_cannot_be_read_is_told(tmp_path, frames):
+    (frames[0].parent / "2.png").write_text("no image")
+    photograph(frames[0].parent / "3.png")
+    output = run("fit", "noise", frames[0].parent).output
+    assert "2.png: " in output
+    assert "3.png: it is no grey image" in output
+    assert "2.png" in run("fit", "noise", frames[0].parent, "--frames", code=1).output
+    assert "no grey image could" in run("fit", "noise", frames[0].parent / "2.png", code=1).output
+
+
+def test_mistakes(tmp_path, frames):
+    assert "--out" in run("fit", "noise", frames[0], "--out", tmp_path / "a.txt", code=2).output
+    assert "--plot" in run("fit", "noise", frames[0], "--plot", tmp_path / "a.pdf", code=2).output
+    assert "two or more" in run("fit", "noise", frames[0], "--frames", code=2).output
+    assert "SOURCE" in run("fit", "noise", tmp_path / "none", code=2).output
+    assert "--levels" in run("fit", "noise", frames[0], "--levels", 0, code=2).output
+    image_io.write(tmp_path / "small.png", image_io.read(frames[0])[:, :100])
+    assert "512 x 100" in run("fit", "noise", frames[0], tmp_path / "small.png", "--frames", code=1).output
+    for name in "ab":
+        image_io.write(tmp_path / f"{name}.png", torch.zeros(1, 2, 9, dtype=torch.uint8))
+    assert "too small" in run("fit", "noise", tmp_path / "a.png", tmp_path / "b.png", "--frames", code=1).output
+
+
+def test_the_picture_shows_points_and_line():
+    fit = from_images([noisy(scene(), 0.8, 8)])
+    picture = np.asarray(fit_plot.draw(fit, "1 image")).astype(int)
+    assert picture.shape == (800, 1200, 3)
+    left, top, right, bottom = 120, 120, 1160, 700
+    line = np.abs(picture - (200, 70, 40)).sum(axis=2) < 30
+    line[:, : left + 100] = False  # the legend
+    middle = (left + right) // 2
+    rows = np.flatnonzero(line[top:bottom, middle + 1]) + top
+    plot = fit_plot._Plot(fit)
+    shown = (bottom - rows.mean()) / (bottom - top) * plot.top
+    grey = (middle + 1 - left) / (right - left) * 255
+    assert shown == pytest.approx(grey / fit.eta + fit.sigma**2, rel=0.02)
+    empty = from_images([torch.full((1, 64, 64), 0.5)])
+    assert fit_plot.draw(empty, "1 image").size == (1200, 800)
+
+
+@pytest.mark.parametrize("top", [1e-3, 0.7, 1, 6, 37, 255, 4095, 65535])
+def test_ticks_are_few_and_round(top):
+    values = fit_plot.ticks(top)
+    assert 4 <= len(values) <= 11
+    assert values[0] == 0
+    assert values[-1] <= top
