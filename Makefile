@@ -12,6 +12,8 @@ demo: $(VENV)/installed
 	for recipe in cofe-net cofe-net-paper pce-net cataract; do \
 		$(BIN)/degrade preview "phantom:fundus?count=2&size=512" $(DEMO)/$$recipe.png --recipe $$recipe; \
 	done
+	$(BIN)/degrade preview "phantom:chest?count=2&size=512" $(DEMO)/x-bdcnn.png --recipe x-bdcnn
+	$(BIN)/degrade preview "phantom:cornea?count=2&size=384" $(DEMO)/cornea.png --recipe cornea
 	@echo
 	@echo "Pictures to open:"
 	@ls $(DEMO)/*.png
@@ -41,4 +43,8 @@ pictures: $(VENV)/installed
 		$(BIN)/degrade preview "phantom:fundus?count=2&size=512" docs/pictures/$$recipe.png --recipe $$recipe \
 			--size 150 --views 3 --seed 3; \
 	done
+	$(BIN)/degrade preview "phantom:chest?count=2&size=512" docs/pictures/x-bdcnn.png --recipe x-bdcnn \
+		--size 150 --views 3 --seed 3
+	$(BIN)/degrade preview "phantom:cornea?count=2&size=384" docs/pictures/cornea.png --recipe cornea \
+		--size 150 --views 3 --seed 3
 	$(BIN)/degrade check x-bdcnn --plot docs/pictures/x-bdcnn-check.png

@@ -22,7 +22,8 @@ SOURCE is one of
   an image file
   a folder: every image in it and in its subfolders, hidden ones apart
   a text file (.txt, .lst, .list): a path per line, relative to its folder; # begins a comment
-  phantom:fundus?count=8&size=512&seed=0   procedural photographs, for a first look (quote it for the shell)
+  phantom:fundus?count=8&size=512&seed=0   procedural photographs, for a first look (quote it for the shell);
+                                           phantom:chest and phantom:cornea likewise
 """
 """For the help of commands that take a SOURCE."""
 

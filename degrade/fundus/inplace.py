@@ -24,6 +24,7 @@ from degrade.functional.colour import LUMA
 from degrade.functional.fields import refine, ring_nodes
 from degrade.fundus import stages
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
+from degrade.memory import empty
 
 _CHUNK = 8  # images whose small parts are made together
 _BAND = 1 << 18  # pixels of a band of rows in the blur
@@ -64,7 +65,7 @@ def degrade(
     image: Tensor, p: Parameters, mask: Tensor, dtype: torch.dtype, *, exact: bool, emulate_8bit: bool
 ) -> Tensor:
     """(B, C, H, W) -> new tensor of the same shape and of type `dtype`, in which the work is done."""
-    degraded = torch.empty(image.shape, dtype=dtype)
+    degraded = empty(image.shape, dtype)
     size = (image.shape[-2], image.shape[-1])
     for start in range(0, image.shape[0], _CHUNK):
         chunk = {name: value[start : start + _CHUNK] for name, value in p.items()}

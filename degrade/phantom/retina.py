@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from degrade import keyed
-from degrade.phantom import vessels
+from degrade.phantom import plane, vessels
 
 _DRAWS = {
     "radius": (0.465, 0.492),  # of the field of view
@@ -103,14 +103,14 @@ def _eye(key: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     numbers = keyed.uniforms(key, {"phantom.fundus.vessels": 1 << 15})["phantom.fundus.vessels"][0].tolist()
     depth, reflex, mask = vessels.draw(vessels.grow(anatomy, itertools.cycle(numbers).__next__), size)
 
-    x, y = _axes(size)
+    x, y = plane.axes(size)
     image = _background(key, p, x, y, size)
     image = _lay_disc(image, key, p, disc, x, y, size)
     image = image * _macula(p, macula, x, y)
     blood = torch.tensor([_ABSORBS[vessels.ARTERY], _ABSORBS[vessels.VEIN]]) * p["blood"]
     image = image * torch.exp(-(blood[:, :, None, None] * depth[:, None]).sum(0))
     image = image + reflex * torch.tensor([0.19, 0.09, 0.05])[:, None, None]
-    image = _blur(image * _lighting(p, x, y), p["blur"] * size)
+    image = plane.blur(image * _lighting(p, x, y), p["blur"] * size)
 
     # the distance to the nearest edge of the field, in pixels: positive inside
     cut = 0.5 - max(p["cut"], 0.0)
@@ -123,20 +123,9 @@ def _eye(key: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     return image.flip(dims)[None], (mask * fov).flip(dims)[None, None], fov.flip(dims)[None, None]
 
 
-def _axes(size: int) -> tuple[Tensor, Tensor]:
-    """x (1, N) and y (N, 1) of the pixels' centres, in fractions of the frame."""
-    axis = (torch.arange(size) + 0.5) / size
-    return axis[None], axis[:, None]
-
-
 def _noise(key: Tensor, name: str, rows: int, columns: int, size: int) -> Tensor:
     """(N, N) smooth noise of standard deviation about one from a rows x columns lattice over the frame."""
-    stream = f"phantom.fundus.{name}"
-    lattice = keyed.uniforms(key, {stream: rows * columns})[stream].float().view(1, 1, rows, columns)
-    noise = (lattice - 0.5) * 4.6  # uniform numbers, smoothed, of deviation one
-    if rows > size or columns > size:
-        return F.interpolate(noise, (size, size), mode="area")[0, 0]
-    return F.interpolate(noise, (size, size), mode="bicubic", align_corners=False)[0, 0]
+    return plane.noise(key, f"phantom.fundus.{name}", (rows, columns), size)
 
 
 def _texture(key: Tensor, p: dict[str, float], size: int) -> Tensor:
@@ -218,13 +207,3 @@ def _lighting(p: dict[str, float], x: Tensor, y: Tensor) -> Tensor:
     falloff = torch.tensor([0.8, 1.1, 1.0])[:, None, None] * p["vignette"]
     side = 1 + p["tilt"] * (x - 0.5) * 2 + p["tilt_y"] * (y - 0.5) * 2
     return torch.exp(-falloff * square * (0.4 + 0.6 * square)) * side
-
-
-def _blur(image: Tensor, deviation: float) -> Tensor:
-    """(3, N, N) under a Gaussian of that many pixels, in two passes."""
-    radius = max(1, math.ceil(3 * deviation))
-    offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    kernel = torch.exp(-0.5 * (offset / max(deviation, 1e-3)) ** 2)
-    kernel = (kernel / kernel.sum()).float()
-    planes = F.pad(image[:, None], (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(planes, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
