@@ -29,13 +29,14 @@ _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what image_io.write leaves o
 
 @dataclass(frozen=True)
 class DataSet:
-    """The data set in `root`, made by `recipe` with these settings; `size` 0 means that images keep theirs."""
+    """The data set in `root`, made by `recipe` with these settings; with `size` or `bits` 0 images keep theirs."""
 
     root: Path
     recipe: degrade.Degradation
     seed: int
     views: int
     size: int
+    bits: int
     format: str
 
     def clean(self, id_: str) -> Path:
@@ -67,6 +68,8 @@ class DataSet:
         notes = {"seed": "of the run", "views": "degraded images of each image", "format": "of the degraded images"}
         if self.size:
             notes["size"] = "side of the images, pixels"
+        if self.bits:
+            notes["bits"] = "of a channel, in all images"
         lines = (f"# {note}\n{name} = {json.dumps(getattr(self, name))}" for name, note in notes.items())
         return "\n".join([self.recipe.to_toml(), "[synth]", *lines]) + "\n"
 
@@ -118,8 +121,8 @@ class DataSet:
             then = degrade.recipe((self.root / RECIPE).read_text(encoding="utf-8"))
         except (TypeError, ValueError) as error:
             raise click.ClickException(f"{self.root / RECIPE} cannot be read: {error}") from None
-        before = {"recipe": then.name, **then.settings, "size": 0, **run}
-        ours = {name: getattr(self, name) for name in ("seed", "views", "size", "format")}
+        before = {"recipe": then.name, **then.settings, "size": 0, "bits": 0, **run}
+        ours = {name: getattr(self, name) for name in ("seed", "views", "size", "bits", "format")}
         now = {"recipe": self.recipe.name, **self.recipe.settings, **ours}
         names = [name for name in {**now, **before} if now.get(name) != before.get(name)]
         if "recipe" in names:

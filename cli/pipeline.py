@@ -194,9 +194,11 @@ def _groups(decoded: Iterator[tuple[Item, Tensor]], plan: Plan) -> Iterator[list
 def _decode(item: Item, dataset: DataSet, max_pixels: int) -> tuple[Tensor, float]:
     start = time.perf_counter()
     image = item.load(max_pixels)
-    if dataset.size:
-        bits = 16 if image.dtype == torch.uint16 else 8
-        image = image_io.to_integer(image_io.resize(image_io.to_float(image), dataset.size), bits)
+    given = 16 if image.dtype == torch.uint16 else 8
+    bits = dataset.bits or given
+    if dataset.size or bits != given:
+        exact = image_io.to_float(image)
+        image = image_io.to_integer(image_io.resize(exact, dataset.size) if dataset.size else exact, bits)
     channels, height, width = image.shape
     if min(height, width) < SMALLEST_SIDE:
         raise ValueError(

@@ -53,6 +53,11 @@ Examples:
     metavar="PIXELS",
     help="Fit every image into a square of this side, padded with black.  [default: images keep their size]",
 )
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    help="Of every channel of every image.  [default: as the image has them; jpeg and webp have 8]",
+)
 @click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Another seed, other degradations.")
 @click.option(
     "--format",
@@ -104,6 +109,7 @@ def synth(
     changes: tuple[str, ...],
     views: int,
     size: int | None,
+    bits: str | None,
     seed: int,
     format_: str,
     device: str,
@@ -122,7 +128,7 @@ def synth(
     made_by = read_recipe(recipe, type_, changes)
     found = open_source(source, read_window(window))
     found = Source(found.items[:limit], found.others, found.path)
-    dataset = DataSet(dest, made_by, seed, views, size or 0, format_)
+    dataset = DataSet(dest, made_by, seed, views, size or 0, int(bits or 0), format_)
     with team() as us:
         plan = Plan(read_device(device, us.local_rank), batch_size, workers or max(2, cores()), max_pixels)
         try:

@@ -37,6 +37,24 @@ def test_sixteen_bits_in_and_out_and_replayed(tmp_path: Path, recipe: str, suffi
     assert again.read_bytes() == (tmp_path / "out/degraded/ramp_v1.png").read_bytes()
 
 
+def test_bits_can_be_asked_for(tmp_path: Path) -> None:
+    ramp = torch.linspace(0, 65535, 64 * 80).to(torch.int32).view(1, 64, 80).to(torch.uint16)
+    image_io.write(tmp_path / "in/ramp.png", ramp)
+    image_io.write(tmp_path / "in/flat.png", torch.full((1, 64, 64), 100, dtype=torch.uint8))
+    for bits, dtype in (("8", torch.uint8), ("16", torch.uint16)):
+        out = tmp_path / bits
+        run("synth", tmp_path / "in", out, "--recipe", "x-bdcnn", "--bits", bits)
+        for name in ("ramp", "flat"):
+            assert image_io.read(out / f"clean/{name}.png").dtype == dtype
+            assert image_io.read(out / f"degraded/{name}_v0.png").dtype == dtype
+        run("synth", tmp_path / "in", out, "--recipe", "x-bdcnn", "--bits", bits, "--resume")
+    other = CliRunner().invoke(
+        main, ["synth", str(tmp_path / "in"), str(tmp_path / "8"), "--recipe", "x-bdcnn", "--resume"]
+    )
+    assert other.exit_code == 2
+    assert "bits = 8" in other.output
+
+
 def test_settings_reach_the_manifest(tmp_path: Path) -> None:
     image_io.write(tmp_path / "in/a.png", torch.full((1, 64, 64), 100, dtype=torch.uint8))
     run("synth", tmp_path / "in", tmp_path / "out", "--recipe", "x-bdcnn", "--set", "eta=0.4", "--set", "sigma=5")
