@@ -36,7 +36,9 @@ def test_agrees_with_the_reference(seed: int) -> None:
 def test_veil_is_thinnest_at_its_centre_and_one_at_most() -> None:
     veil = veil_map(torch.tensor([[0.3, 0.6]]), torch.ones(1, 1, 100, 120))[0, 0]
     assert veil.max() == 1
-    assert divmod(int(veil.argmin()), 120) == (59, 35) or veil[60, 36] < 0.02
+    row, column = divmod(int(veil.argmin()), 120)
+    assert abs(row - 59.5) <= 1
+    assert abs(column - 35.5) <= 1
 
 
 def test_a_cataract_veils_detail() -> None:

@@ -144,11 +144,10 @@ def test_partial_cofe_net_files_leave_the_other_stages_out() -> None:
 
 
 def test_import_is_light() -> None:
-    """No kornia, Pillow or other optional package, and little time beyond torch's own."""
+    """Beyond torch, no kornia, Pillow or other package that takes its time."""
     code = (
-        "import time, sys, torch; start = time.perf_counter(); import degrade; "
-        "spent = time.perf_counter() - start; "
-        "print([m for m in ('kornia', 'PIL', 'cv2', 'scipy', 'torchvision') if m in sys.modules], spent)"
+        "import sys, torch, degrade; "
+        "print([m for m in ('kornia', 'PIL', 'cv2', 'scipy', 'torchvision') if m in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.startswith("[] ")
+    assert output == "[]\n"
