@@ -94,7 +94,7 @@ def _images(items: list[Item], levels: float) -> NoiseFit:
         count = 0
         for item in items:
             try:
-                image = item.load(100_000_000)
+                image = item.load()
             except image_io.ImageError as error:
                 click.echo(f"{item.source}: {error}", err=True)
                 continue
@@ -113,7 +113,7 @@ def _frames(items: list[Item], levels: float) -> NoiseFit:
     frames: list[Tensor] = []
     for item in items:
         try:
-            frame = item.load(100_000_000)
+            frame = item.load()
         except image_io.ImageError as error:
             raise click.ClickException(f"{item.source}: {error}") from None
         if _coloured(frame):

@@ -57,7 +57,6 @@ class Plan:
     device: torch.device
     batch_size: int
     workers: int
-    max_pixels: int
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _decoded(
     most = plan.workers + (1 if plan.device.type == "cpu" else plan.batch_size)
     while True:
         while len(ahead) < most and (item := next(todo, None)) is not None:
-            ahead.append((item, pool.submit(_decode, item, dataset, plan.max_pixels)))
+            ahead.append((item, pool.submit(_decode, item, dataset)))
         if not ahead:
             return
         item, decoded = ahead.popleft()
@@ -191,9 +190,9 @@ def _groups(decoded: Iterator[tuple[Item, Tensor]], plan: Plan) -> Iterator[list
         yield group
 
 
-def _decode(item: Item, dataset: DataSet, max_pixels: int) -> tuple[Tensor, float]:
+def _decode(item: Item, dataset: DataSet) -> tuple[Tensor, float]:
     start = time.perf_counter()
-    image = item.load(max_pixels)
+    image = item.load()
     given = 16 if image.dtype == torch.uint16 else 8
     bits = dataset.bits or given
     if dataset.size or bits != given:

@@ -72,6 +72,6 @@ def _readable(items: list[Item]) -> Iterator[tuple[Item, Tensor]]:
     """The images that can be read; of the others only what is wrong with them is said."""
     for item in items:
         try:
-            yield item, item.load(100_000_000)
+            yield item, item.load()
         except image_io.ImageError as error:
             click.echo(f"{item.source}: {error}", err=True)

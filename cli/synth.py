@@ -126,11 +126,11 @@ def synth(
     if resume and overwrite:
         raise click.UsageError("--resume continues and --overwrite deletes: give one of them")
     made_by = read_recipe(recipe, type_, changes)
-    found = open_source(source, read_window(window))
+    found = open_source(source, read_window(window), max_pixels)
     found = Source(found.items[:limit], found.others, found.path)
     dataset = DataSet(dest, made_by, seed, views, size or 0, int(bits or 0), format_)
     with team() as us:
-        plan = Plan(read_device(device, us.local_rank), batch_size, workers or max(2, cores()), max_pixels)
+        plan = Plan(read_device(device, us.local_rank), batch_size, workers or max(2, cores()))
         try:
             sys.exit(_synth(dataset, found, plan, us, resume=resume, overwrite=overwrite, strict=strict))
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ __all__ = [
     "Window",
     "encode",
     "read",
+    "read_bytes",
     "resize",
     "to_float",
     "to_integer",
@@ -72,16 +73,34 @@ def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000, window: Wi
     >>> read(path).shape
     torch.Size([3, 4, 5])
     """
-    if max_pixels < 1:
-        raise ValueError(f"max_pixels must be at least 1, got {max_pixels}")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageError("not a regular file" if not os.path.isdir(path) else "it is a directory")
         with open(path, "rb") as file:
-            samples = decode(file, max_pixels, window)
-    except Exception as error:  # Pillow raises a dozen kinds on broken files, SyntaxError and struct.error among them
+            return _decode(file, max_pixels, window)
+    except (ImageError, OSError) as error:
         cause = None if isinstance(error, ImageError) else error
         raise ImageError(f"cannot read {os.fspath(path)!r}: {_reason(error)}") from cause
+
+
+def read_bytes(data: bytes, max_pixels: int = 100_000_000, window: Window | None = None) -> Tensor:
+    """The image in the bytes of a file: as `read`, whose arguments, result and errors it has.
+
+    >>> read_bytes(encode(torch.zeros(3, 4, 5, dtype=torch.uint8), "png")).shape
+    torch.Size([3, 4, 5])
+    """
+    return _decode(io.BytesIO(data), max_pixels, window)
+
+
+def _decode(file: IO[bytes], max_pixels: int, window: Window | None) -> Tensor:
+    if max_pixels < 1:
+        raise ValueError(f"max_pixels must be at least 1, got {max_pixels}")
+    try:
+        samples = decode(file, max_pixels, window)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow raises a dozen kinds on broken files, SyntaxError and struct.error among them
+        raise ImageError(_reason(error)) from error
     channels = samples[None] if samples.ndim == 2 else samples.transpose(2, 0, 1)
     return torch.from_numpy(channels.copy())
 

@@ -1,0 +1,158 @@
+"""Stream: what paired, unpaired and mixed streams have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import distributed
+
+from degrade import keyed
+from degrade.stream import order
+from degrade.stream.ahead import ahead
+from degrade.stream.batch import Images, Record
+from degrade.stream.lane import Lane
+from degrade.stream.loading import Loader
+
+Made = TypeVar("Made", bound=Record)
+Step = Sequence[range]
+
+
+class Stream(ABC, Generic[Made]):
+    """Batches of one epoch after another, made on the device; nothing is written anywhere.
+
+    What a sample looks like depends on the seed, the epoch and its id alone, and which samples an epoch has depends
+    on neither workers nor processes. An image that cannot be used is logged once, listed in `failed`, and replaced
+    by another, always the same one.
+
+    Iterating goes through the epoch that `set_epoch` named, 0 at first; doing so again gives the same batches again.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        batch_sizes: Sequence[int],
+        *,
+        seed: int,
+        workers: int,
+        device: str | torch.device,
+        rank: int | None,
+        world_size: int | None,
+        drop_last: bool,
+        cache_bytes: int,
+    ) -> None:
+        for name, value, least in (("workers", workers, 0), ("cache_bytes", cache_bytes, 0)):
+            if value < least:
+                raise ValueError(f"{name} = {value}: at least {least}")
+        if min(batch_sizes) < 1:
+            raise ValueError(f"batch size {min(batch_sizes)}: at least 1")
+        if (rank is None) != (world_size is None):
+            raise ValueError(f"rank = {rank}, world_size = {world_size}: give both, or neither")
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise ValueError(f"rank = {rank}: from 0 to world_size - 1 = {world_size - 1}")
+        self.device = torch.device(device)
+        self._lanes, self._batch_sizes = list(lanes), list(batch_sizes)
+        self._seed, self._drop_last = seed, drop_last
+        self._rank, self._world_size = rank, world_size
+        self._loader = Loader([lane.reader for lane in lanes], workers, self.device.type == "cuda", cache_bytes)
+        self._epoch = 0
+        self._start = self._position = [0] * len(lanes)
+
+    # the interface
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that iterating goes through."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch: the order, the geometry and the degradations of the next iteration.
+
+        Naming the epoch that `load_state_dict` has restored keeps the place in it.
+        """
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._start = self._position = [0] * len(self._lanes)
+
+    def __len__(self) -> int:
+        """How many batches a whole epoch has on each process."""
+        return len(self._plan([0] * len(self._lanes)))
+
+    def __iter__(self) -> Iterator[Made]:
+        """The rest of the epoch after `load_state_dict`; otherwise all of it."""
+        start, self._start = self._start, [0] * len(self._lanes)
+        self._position = start
+        for step, batch in ahead(self._batches(self._plan(start), self._epoch), self.device):
+            self._position = [positions.stop for positions in step]
+            yield batch
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The ids of the images that could not be used so far, and why."""
+        return dict(self._loader.failed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is: after the batch that was handed out last. Numbers only."""
+        return {"epoch": self._epoch, "position": list(self._position), **self._identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from where another stream was, with any number of workers; the next iteration yields the rest.
+
+        Raises:
+            ValueError: the state is of a stream with other sources, another seed or batch size.
+        """
+        ours = self._identity()
+        for name, value in ours.items():
+            if state.get(name) != value:
+                raise ValueError(
+                    f"the state has {name} = {state.get(name)}, this stream {value}: they cannot be joined"
+                )
+        self._epoch = int(state["epoch"])
+        self._start = self._position = [int(position) for position in state["position"]]
+
+    # for subclasses
+
+    @abstractmethod
+    def _plan(self, start: list[int]) -> list[Step]:
+        """The positions in each lane that the steps from `start` on consume, on all processes together."""
+
+    @abstractmethod
+    def _assemble(self, images: list[Images]) -> Made:
+        """A batch from the images of each lane."""
+
+    def _steps(self, total: int, batch_size: int, start: int) -> list[range]:
+        return order.steps(total, batch_size, self._team()[1], start, self._drop_last)
+
+    def _team(self) -> tuple[int, int]:
+        """This process's rank, and how many there are."""
+        if self._rank is not None and self._world_size is not None:
+            return self._rank, self._world_size
+        if distributed.is_available() and distributed.is_initialized():
+            return distributed.get_rank(), distributed.get_world_size()
+        return 0, 1
+
+    def _identity(self) -> dict[str, Any]:
+        ids = [keyed.string_id("\n".join(lane.source.ids)) for lane in self._lanes]
+        sizes = [len(lane) for lane in self._lanes]
+        return {"seed": self._seed, "samples": sizes, "batch_sizes": self._batch_sizes, "sources": ids}
+
+    def _batches(self, steps: list[Step], epoch: int) -> Iterator[tuple[Step, Made]]:
+        rank, world_size = self._team()
+        orders = [lane.order(epoch) for lane in self._lanes]
+
+        def places(step: Step) -> list[list[order.Place]]:
+            shares = zip(step, self._batch_sizes, strict=True)
+            mine = [order.share(positions, size, rank, world_size, self._drop_last) for positions, size in shares]
+            return [[places[position] for position in some] for places, some in zip(orders, mine, strict=True)]
+
+        requests = ([(lane, p.index) for lane, some in enumerate(places(step)) for p in some] for step in steps)
+        for step, decoded in zip(steps, self._loader(requests), strict=True):
+            images, begin = [], 0
+            with torch.no_grad():
+                for lane, some in zip(self._lanes, places(step), strict=True):
+                    images.append(lane.images(some, decoded[begin : begin + len(some)], epoch, self.device))
+                    begin += len(some)
+                batch = self._assemble(images)
+            yield step, batch

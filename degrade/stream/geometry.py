@@ -1,0 +1,95 @@
+"""Resizing, cropping and flipping before the degradation: the same for an image, its maps and all its views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from degrade import keyed
+from degrade.base import SMALLEST_SIDE
+from degrade.image_io import resize
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What was drawn for one sample: the side in pixels, the window's corner as fractions of the room, the flips."""
+
+    side: int | None
+    top: float
+    left: float
+    vertical: bool
+    horizontal: bool
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What is drawn from a sample's key and done to its image and maps, in this order.
+
+    Args:
+        size: the side of the square that the whole image is fitted into (see `degrade.image_io.resize`); a pair is
+            drawn uniformly, both ends included; None leaves the size.
+        crop: the side of a square window at a random place; None leaves the whole image.
+        hflip, vflip: mirror every second image, on average, left to right and top to bottom.
+    """
+
+    size: int | tuple[int, int] | None = None
+    crop: int | None = None
+    hflip: bool = False
+    vflip: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.sides or (SMALLEST_SIDE, SMALLEST_SIDE)
+        if not SMALLEST_SIDE <= low <= high:
+            raise ValueError(f"size = {self.size}: a number of pixels from {SMALLEST_SIDE} on, or a pair of them")
+        if self.crop is not None and self.crop < SMALLEST_SIDE:
+            raise ValueError(f"crop = {self.crop}: at least {SMALLEST_SIDE} pixels")
+        if self.crop and self.size and self.crop > low:
+            raise ValueError(f"crop = {self.crop} pixels of images resized to size = {self.size}: at most {low}")
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """The smallest and the largest side that images are resized to."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def check(self, height: int, width: int) -> None:
+        """Raises ValueError where an image of this size cannot be used."""
+        least = self.crop or SMALLEST_SIDE
+        if self.size is None and min(height, width) < least:
+            raise ValueError(f"{width} x {height} pixels: at least {least} x {least} are needed")
+
+    def draw(self, keys: Tensor) -> list[Placing]:
+        """What is to be done to each sample: (B,) int64 keys, best on the CPU."""
+        u = keyed.uniforms(keys, {"stream.size": 1, "stream.crop": 2, "stream.flip": 2})
+        low, high = self.sides or (0, 0)
+        return [
+            Placing(
+                side=low + int(size * (high - low + 1)) if self.sides else None,
+                top=top,
+                left=left,
+                vertical=self.vflip and vertical < 0.5,
+                horizontal=self.hflip and horizontal < 0.5,
+            )
+            for (size,), (top, left), (vertical, horizontal) in zip(
+                *(rows.tolist() for rows in u.values()), strict=True
+            )
+        ]
+
+    def resize(self, images: dict[str, Tensor], placing: Placing, binary: frozenset[str]) -> dict[str, Tensor]:
+        """The first half, on float (C, H, W) of one size; what `binary` names holds zeros and ones, and still does."""
+        side = placing.side
+        if side is None or all(image.shape[-2:] == (side, side) for image in images.values()):
+            return images
+        fitted = {name: resize(image, side) for name, image in images.items()}
+        return {name: (image > 0.5).to(image.dtype) if name in binary else image for name, image in fitted.items()}
+
+    def place(self, images: dict[str, Tensor], placing: Placing) -> dict[str, Tensor]:
+        """The second half: window and flips."""
+        if self.crop is not None:
+            height, width = next(iter(images.values())).shape[-2:]
+            top = int(placing.top * (height - self.crop + 1))
+            left = int(placing.left * (width - self.crop + 1))
+            window = (..., slice(top, top + self.crop), slice(left, left + self.crop))
+            images = {name: image[window] for name, image in images.items()}
+        axes = [-2] * placing.vertical + [-1] * placing.horizontal
+        return {name: image.flip(axes) for name, image in images.items()} if axes else images

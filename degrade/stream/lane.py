@@ -1,0 +1,98 @@
+"""A source within a stream: from places in the epoch to images on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from degrade import keyed
+from degrade.image_io import to_float
+from degrade.stream.batch import Images
+from degrade.stream.geometry import Geometry, Placing
+from degrade.stream.order import Order, Place
+from degrade.stream.reading import Decoded, Reader
+from degrade.stream.source import Source
+
+FieldOfView = Callable[[Tensor], Tensor]
+
+
+class Lane:
+    """What a stream does with one of its sources.
+
+    Args:
+        name: which one, in messages; sources of other names are shuffled independently.
+        source: the images.
+        geometry: resizing, cropping, flipping.
+        patches: samples from each image in an epoch.
+        seed: of the stream.
+        shuffle: another order in each epoch, or the order of the source.
+        channels: how many the images may have.
+        field_of_view: makes (B, 1, H, W) from (B, C, H, W) where the source has no "mask"; None is the whole frame.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        geometry: Geometry,
+        *,
+        patches: int,
+        seed: int,
+        shuffle: bool,
+        channels: tuple[int, ...],
+        field_of_view: FieldOfView | None,
+    ) -> None:
+        if patches < 1 or (patches > 1 and geometry.crop is None):
+            raise ValueError(f"patches = {patches}: at least 1, and more only with crop, which says their size")
+        self.reader = Reader(source, geometry, channels)
+        self.name, self.source, self._geometry, self._patches = name, source, geometry, patches
+        self._seed, self._shuffle = seed, shuffle
+        self._field_of_view = field_of_view
+
+    def __len__(self) -> int:
+        return len(self.source) * self._patches
+
+    def order(self, epoch: int) -> Order:
+        """The places of an epoch."""
+        return Order(len(self.source), self._patches, self._seed, epoch, self.name, self._shuffle)
+
+    def images(self, places: list[Place], decoded: list[Decoded], epoch: int, device: torch.device) -> Images:
+        """The samples at some places, once their images are decoded."""
+        ids = [self._id(entry.index, place) for place, entry in zip(places, decoded, strict=True)]
+        rounds = torch.tensor([place.round for place in places])
+        keys = keyed.make_keys(self._seed, ids, epoch, rounds)
+        samples = [
+            self._sample(entry, placing, device)
+            for entry, placing in zip(decoded, self._geometry.draw(keys), strict=True)
+        ]
+        maps = {name: self._stack(name, samples, ids) for name in samples[0]}
+        image, mask = maps.pop("image"), maps.pop("mask")
+        return Images(image, mask, keys.to(device), ids, maps)
+
+    def _id(self, index: int, place: Place) -> str:
+        id_ = self.source.ids[index]
+        return id_ if self._patches == 1 else f"{id_}#{place.patch}"
+
+    def _sample(self, decoded: Decoded, placing: Placing, device: torch.device) -> dict[str, Tensor]:
+        images = {name: _float(image.to(device, non_blocking=True)) for name, image in decoded.images.items()}
+        images = self._geometry.resize(images, placing, decoded.binary)
+        if "mask" not in images:
+            whole = images["image"][None]
+            images["mask"] = (self._field_of_view(whole) if self._field_of_view else torch.ones_like(whole[:, :1]))[0]
+        return self._geometry.place(images, placing)
+
+    def _stack(self, name: str, samples: list[dict[str, Tensor]], ids: list[str]) -> Tensor:
+        shapes = [tuple(sample[name].shape) for sample in samples]
+        if len(set(shapes)) > 1:
+            other = next(number for number, shape in enumerate(shapes) if shape != shapes[0])
+            raise ValueError(
+                f"a batch has images of one shape; {ids[0]!r} is {shapes[0]} and {ids[other]!r} {shapes[other]}: "
+                "give size or crop, or batch_size = 1"
+            )
+        return torch.stack([sample[name] for sample in samples])
+
+
+def _float(image: Tensor) -> Tensor:
+    return image if image.is_floating_point() else to_float(image)  # floats were looked at when they were decoded

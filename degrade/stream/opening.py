@@ -1,0 +1,81 @@
+"""open_source: whatever a user calls a source, as a Source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from degrade import image_io
+from degrade.stream.arrays import DatasetSource, MapDataset, TensorSource
+from degrade.stream.files import list_of_files, open_path
+from degrade.stream.phantoms import PREFIX, open_phantoms
+from degrade.stream.shards import ShardSource
+from degrade.stream.source import Source, SourceError
+
+SourceLike = Source | str | os.PathLike[str] | Tensor | Sequence[str | os.PathLike[str]] | MapDataset
+"""What `open_source` and every stream take."""
+
+
+def open_source(
+    where: SourceLike,
+    *,
+    maps: Mapping[str, SourceLike] | None = None,
+    max_pixels: int = 100_000_000,
+    window: image_io.Window | None = None,
+) -> Source:
+    """Opens a source of images. Nothing is decoded yet.
+
+    Args:
+        where: one of
+
+            - a folder: every image in it and below, hidden files apart, in sorted order
+            - an image file, or a text file (.txt, .lst, .list) with a path per line, relative to its folder
+            - a list of paths of images
+            - WebDataset shards: a path ending in .tar, also with braces, or a list of such paths (see `ShardSource`)
+            - "phantom:fundus?count=8&size=512&seed=0": built-in images; chest and cornea likewise
+            - a tensor (N, C, H, W) (see `TensorSource`)
+            - a map-style data set of images (see `DatasetSource`)
+
+        maps: further sources that have an image of the same id for each image: {"mask": "fov", "vessels": "vessels"};
+            "mask" is the field of view, which is estimated where none is given.
+        max_pixels: larger files are refused before they are decoded.
+        window: for DICOM, see `degrade.image_io.read`.
+
+    Raises:
+        SourceError: it does not exist, holds no images, or a map lacks some of the ids.
+
+    >>> source = open_source("phantom:fundus?count=2&size=64")
+    >>> source.ids, sorted(source.load(0))
+    (['fundus_0000', 'fundus_0001'], ['image', 'mask', 'vessels'])
+    """
+    source = _open(where, max_pixels, window)
+    return source.with_maps({name: open_source(value, max_pixels=max_pixels) for name, value in (maps or {}).items()})
+
+
+def _open(where: Any, max_pixels: int, window: image_io.Window | None) -> Source:
+    if isinstance(where, Source):
+        return where
+    if isinstance(where, Tensor):
+        return TensorSource(where)
+    if isinstance(where, str) and where.startswith(PREFIX):
+        return open_phantoms(where)
+    if isinstance(where, (str, os.PathLike)):
+        text = os.fspath(where)
+        if text.endswith(".tar"):
+            return ShardSource(text, max_pixels)
+        return open_path(Path(where), max_pixels, window)
+    if isinstance(where, (list, tuple)) and all(isinstance(path, (str, os.PathLike)) for path in where):
+        if not where:
+            raise SourceError("the list of images is empty")
+        if all(os.fspath(path).endswith(".tar") for path in where):
+            return ShardSource([os.fspath(path) for path in where], max_pixels)
+        return list_of_files(where, max_pixels)
+    if hasattr(where, "__getitem__") and hasattr(where, "__len__"):
+        return DatasetSource(where)
+    raise SourceError(
+        f"a source is a folder, a list, shards, a phantom, a tensor or a map-style data set; got {type(where).__name__}"
+    )

@@ -1,0 +1,58 @@
+"""The built-in phantoms as a source: data for first runs, tests and documentation."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from degrade import image_io, keyed, phantom
+from degrade.base import SMALLEST_SIDE
+from degrade.settings import closest
+from degrade.stream.source import Sample, Source, SourceError
+
+PREFIX = "phantom:"
+_MAPS = {"fundus": ("vessels", "mask"), "chest": ("lungs",), "cornea": ("nerves",)}
+_DEFAULTS = {"count": 8, "size": 512, "seed": 0}
+_LEAST = {"count": 1, "size": SMALLEST_SIDE}
+
+
+class PhantomSource(Source):
+    """Procedural images with their masks, rendered when they are loaded.
+
+    Args:
+        kind: "fundus" (with "vessels" and "mask"), "chest" (with "lungs") or "cornea" (with "nerves").
+        count: how many.
+        size: their side in pixels.
+        seed: other seeds, other pictures.
+    """
+
+    def __init__(self, kind: str, count: int, size: int, seed: int) -> None:
+        self._kind, self._size = kind, size
+        self._keys = keyed.make_keys(seed, count)
+        self.title = f"{PREFIX}{kind}?size={size}&seed={seed}"
+        self.ids = [f"{kind}_{number:04d}" for number in range(count)]
+
+    def load(self, index: int) -> Sample:
+        images = getattr(phantom, self._kind)(self._keys[index : index + 1], self._size)
+        names = ("image", *_MAPS[self._kind])
+        return {name: image_io.to_integer(image[0]) for name, image in zip(names, images, strict=True)}
+
+    def origin(self, index: int) -> str:
+        return f"{self.title}#{index}"
+
+
+def open_phantoms(text: str) -> PhantomSource:
+    """The source that "phantom:KIND?count=8&size=512&seed=0" names."""
+    kind, _, query = text.removeprefix(PREFIX).partition("?")
+    if kind not in _MAPS:
+        raise SourceError(f"unknown phantom {kind!r}{closest(kind, _MAPS)}")
+    values = dict(_DEFAULTS)
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in values:
+            raise SourceError(f"unknown phantom option {key!r}{closest(key, values)}")
+        try:
+            values[key] = int(value)
+        except ValueError:
+            raise SourceError(f"phantom option {key}={value!r}: a whole number is needed") from None
+        if key in _LEAST and values[key] < _LEAST[key]:
+            raise SourceError(f"phantom option {key}={value}: at least {_LEAST[key]}")
+    return PhantomSource(kind, **values)

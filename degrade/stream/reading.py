@@ -1,0 +1,158 @@
+"""One image of a source, brought into the form that a stream can use, or another one in its place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from degrade.errors import ImageError
+from degrade.image_io import to_float
+from degrade.stream.geometry import Geometry
+from degrade.stream.source import Sample, Source, SourceError, plane
+
+_TRIES = 64
+"""After so many images in a row that cannot be used, scattered over the source, the source is at fault."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image and its maps: uint8, uint16 or float32 (C, H, W), one size; which of them hold only black and white."""
+
+    index: int
+    images: Sample
+    binary: frozenset[str]
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Decoded:
+        """The same with a function applied to every image."""
+        return Decoded(self.index, {name: function(image) for name, image in self.images.items()}, self.binary)
+
+    @property
+    def bytes(self) -> int:
+        return sum(image.numel() * image.itemsize for image in self.images.values())
+
+
+@dataclass
+class Reading:
+    """What came of reading some images: each of them or its stand-in, and why those that failed did."""
+
+    decoded: list[Decoded]
+    failures: dict[str, str]
+    fatal: str = ""
+
+    def pin_memory(self) -> Reading:
+        return Reading([entry.each(Tensor.pin_memory) for entry in self.decoded], self.failures, self.fatal)
+
+
+class Reader:
+    """Reads the images of a source for a stream.
+
+    Args:
+        source: the images.
+        geometry: says which sizes can be used.
+        channels: which numbers of channels can be used; the first usable image decides for all, grey ones are
+            repeated as needed.
+    """
+
+    def __init__(self, source: Source, geometry: Geometry, channels: tuple[int, ...]) -> None:
+        self.source, self._geometry, self._channels = source, geometry, channels
+        self._names: frozenset[str] | None = None
+        reading = self.read(0)
+        if reading.fatal:
+            raise SourceError(reading.fatal)
+        first = reading.decoded[0].images
+        self._channels = (first["image"].shape[0],)
+        self._names = frozenset(first)
+
+    def read(self, index: int) -> Reading:
+        """The image, or if it cannot be used the next one that can: always the same, and far from it."""
+        failures: dict[str, str] = {}
+        for candidate in self._candidates(index):
+            try:
+                return Reading([self._decode(candidate)], failures)
+            except Exception as error:  # whatever a file or somebody's data set may raise: its place is filled
+                failures[self.source.ids[candidate]] = _reason(error)
+        id_, reason = next(iter(failures.items()))
+        return Reading(
+            [],
+            failures,
+            f"no image of {self.source.title} can be used: tried {len(failures)} of {len(self.source)}; "
+            f"{id_!r}: {reason}",
+        )
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        count = len(self.source)
+        stride = max(1, round(count * 0.382))  # the golden section scatters them
+        while math.gcd(stride, count) > 1:
+            stride += 1
+        yield from ((index + stride * attempt) % count for attempt in range(min(count, _TRIES)))
+
+    def _decode(self, index: int) -> Decoded:
+        sample = {name: _standard(image) for name, image in self.source.load(index).items()}
+        image = sample["image"]
+        shape = tuple(image.shape[-2:])
+        self._geometry.check(*shape)
+        sample["image"] = self._with_channels(image)
+        for name, extra in sample.items():
+            if tuple(extra.shape[-2:]) != shape:
+                raise ImageError(f"its map {name!r} is {_size(extra)} pixels, the image {_size(image)}")
+        if "mask" in sample:
+            sample["mask"] = plane(sample["mask"])
+        if self._names is not None and sample.keys() != self._names:
+            raise ImageError(f"it has {_names(sample)}; the source's first image has {_names(self._names)}")
+        binary = frozenset(name for name, extra in sample.items() if name != "image" and _is_binary(extra))
+        return Decoded(index, sample, binary)
+
+    def _with_channels(self, image: Tensor) -> Tensor:
+        if image.shape[0] in self._channels:
+            return image
+        if 3 in self._channels:
+            return image.expand(3, -1, -1).contiguous()
+        return plane(image)
+
+
+def read_all(readers: list[Reader], requests: list[tuple[int, int]]) -> Reading:
+    """The images (reader, index) that are asked for; on a source that cannot be read it stops and says so."""
+    whole = Reading([], {})
+    for reader, index in requests:
+        reading = readers[reader].read(index)
+        whole.decoded += reading.decoded
+        whole.failures |= reading.failures
+        if reading.fatal:
+            whole.fatal = reading.fatal
+            break
+    return whole
+
+
+def _standard(image: Tensor) -> Tensor:
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+        raise ImageError(f"an image is (C, H, W) with C = 1 or 3; got shape {tuple(image.shape)}")
+    if image.dtype == torch.bool:
+        return image.to(torch.uint8) * 255
+    if image.is_floating_point():
+        return to_float(image)
+    if image.dtype not in (torch.uint8, torch.uint16):
+        raise ImageError(f"an image is uint8, uint16 or floating point in [0, 1]; got {image.dtype}")
+    return image
+
+
+def _is_binary(image: Tensor) -> bool:
+    top = {torch.uint8: 255, torch.uint16: 65535}.get(image.dtype, 1)
+    values = image.numpy()
+    return bool(((values == 0) | (values == top)).all())
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[-1]} x {image.shape[-2]}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, (ImageError, ValueError)) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,127 @@
+"""Source: images by number, each with an id; what every stream reads from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+Sample = dict[str, Tensor]
+"""What a source holds of one image: (C, H, W) each, uint8, uint16, or floating point in [0, 1]. "image" is always
+there; "mask" is its field of view; any other name is a map such as "vessels"."""
+
+
+class SourceError(ValueError):
+    """A source that cannot be used, or of which no image can be read."""
+
+
+class Source(ABC):
+    """Images by number.
+
+    Attributes:
+        ids: who they are, unique; keys are made from them.
+        title: what messages call the source.
+        path: the folder or file that it is, if it is one.
+        others: files of a folder that are no images.
+    """
+
+    ids: Sequence[str]
+    title: str
+    path: Path | None = None
+    others: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def load(self, index: int) -> Sample:
+        """Decodes one image and its maps. Any exception means that this one cannot be used."""
+
+    def origin(self, index: int) -> str:
+        """Where an image comes from, as a manifest names it: never an absolute path."""
+        return self.ids[index]
+
+    def file(self, index: int) -> Path | None:
+        """The file of an image, if it has one of its own."""
+        return None
+
+    def subset(self, keep: Collection[str] | Callable[[str], bool]) -> Source:
+        """The images whose ids are in `keep`, or for which it says so.
+
+        >>> from degrade.stream import open_source
+        >>> open_source("phantom:fundus?count=8").subset(lambda id_: id_ < "fundus_0002").ids
+        ['fundus_0000', 'fundus_0001']
+        """
+        wanted = keep if callable(keep) else frozenset(keep).__contains__
+        places = [place for place, id_ in enumerate(self.ids) if wanted(id_)]
+        if not places:
+            raise SourceError(f"subset: none of the {len(self)} ids of {self.title} is kept")
+        return _Some(self, places)
+
+    def with_maps(self, maps: Mapping[str, Source]) -> Source:
+        """Each image with the image of the same id from other sources beside it, under their names."""
+        return _Mapped(self, maps) if maps else self
+
+
+class _Some(Source):
+    """Some images of another source."""
+
+    def __init__(self, source: Source, places: list[int]) -> None:
+        self._source, self._places = source, places
+        self.ids = [source.ids[place] for place in places]
+        self.title, self.path, self.others = source.title, source.path, source.others
+
+    def load(self, index: int) -> Sample:
+        return self._source.load(self._places[index])
+
+    def origin(self, index: int) -> str:
+        return self._source.origin(self._places[index])
+
+    def file(self, index: int) -> Path | None:
+        return self._source.file(self._places[index])
+
+
+class _Mapped(Source):
+    """Another source with maps added."""
+
+    def __init__(self, source: Source, maps: Mapping[str, Source]) -> None:
+        if "image" in maps:
+            raise SourceError(
+                "maps: 'image' is the image itself; allowed is any other name, 'mask' for the field of view"
+            )
+        self._source, self._maps = source, dict(maps)
+        self._places = {}
+        for name, extra in maps.items():
+            place = {id_: index for index, id_ in enumerate(extra.ids)}
+            if missing := [id_ for id_ in source.ids if id_ not in place]:
+                raise SourceError(
+                    f"map {name!r} ({extra.title}) lacks {len(missing)} of the {len(source)} ids of {source.title}, "
+                    f"{missing[0]!r} first; source.subset(ids) keeps those that have it"
+                )
+            self._places[name] = place
+        self.ids, self.title, self.path, self.others = source.ids, source.title, source.path, source.others
+
+    def load(self, index: int) -> Sample:
+        sample = self._source.load(index)
+        for name, extra in self._maps.items():
+            sample[name] = plane(extra.load(self._places[name][self.ids[index]])["image"])
+        return sample
+
+    def origin(self, index: int) -> str:
+        return self._source.origin(index)
+
+    def file(self, index: int) -> Path | None:
+        return self._source.file(index)
+
+
+def plane(image: Tensor) -> Tensor:
+    """The one channel of a grey image, also where it is stored as colour: (C, H, W) -> (1, H, W).
+
+    Raises ValueError for colours that differ.
+    """
+    if image.shape[0] == 3 and not (torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])):
+        raise ValueError("it is a colour image where a grey one is needed")
+    return image[:1]

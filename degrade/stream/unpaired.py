@@ -1,0 +1,173 @@
+"""UnpairedStream: bad images and good ones, unrelated; MixedStream: pairs and real bad images."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from degrade.base import Degradation
+from degrade.recipes import recipe as open_recipe
+from degrade.sequence import SeqLC
+from degrade.stream import order
+from degrade.stream.base import Step, Stream
+from degrade.stream.batch import Images, MixedBatch, UnpairedBatch
+from degrade.stream.geometry import Geometry
+from degrade.stream.lane import FieldOfView, Lane
+from degrade.stream.opening import SourceLike, open_source
+from degrade.stream.pairs import pair
+
+
+class UnpairedStream(Stream[UnpairedBatch]):
+    """As many images of low quality as of high quality, from two sources that are shuffled independently.
+
+    An epoch is over when each image of the larger source has come once; the smaller one begins another round, in
+    another order, as often as it takes.
+
+    Args:
+        low, high: whatever `open_source` takes.
+        batch_size: images of each on each process.
+        field_of_view: makes the masks where a source has none: `degrade.fov.estimate` for fundus photographs; by
+            default the whole frame.
+        others: as of `PairStream`.
+
+    >>> stream = UnpairedStream("phantom:cornea?count=2&size=64", "phantom:cornea?count=3&size=64&seed=1", batch_size=2)
+    >>> [(len(batch.low), len(batch.high)) for batch in stream]
+    [(2, 2), (1, 1)]
+    """
+
+    def __init__(
+        self,
+        low: SourceLike,
+        high: SourceLike,
+        *,
+        batch_size: int,
+        size: int | tuple[int, int] | None = None,
+        crop: int | None = None,
+        hflip: bool = False,
+        vflip: bool = False,
+        field_of_view: FieldOfView | None = None,
+        seed: int = 0,
+        workers: int = 0,
+        device: str | torch.device = "cpu",
+        rank: int | None = None,
+        world_size: int | None = None,
+        drop_last: bool = False,
+        shuffle: bool = True,
+        cache_bytes: int = 0,
+    ) -> None:
+        geometry = Geometry(size, crop, hflip, vflip)
+        lanes = [
+            Lane(
+                name,
+                open_source(source),
+                geometry,
+                patches=1,
+                seed=seed,
+                shuffle=shuffle,
+                channels=(1, 3),
+                field_of_view=field_of_view,
+            )
+            for name, source in (("low", low), ("high", high))
+        ]
+        super().__init__(
+            lanes,
+            [batch_size, batch_size],
+            seed=seed,
+            workers=workers,
+            device=device,
+            rank=rank,
+            world_size=world_size,
+            drop_last=drop_last,
+            cache_bytes=cache_bytes,
+        )
+
+    def _plan(self, start: list[int]) -> list[Step]:
+        total = max(len(lane) for lane in self._lanes)
+        return [(step, step) for step in self._steps(total, self._batch_sizes[0], start[0])]
+
+    def _assemble(self, images: list[Images]) -> UnpairedBatch:
+        return UnpairedBatch(*images)
+
+
+class MixedStream(Stream[MixedBatch]):
+    """Synthetic pairs and real images without a clean counterpart, in each step some of both.
+
+    Source: T-MAGE-Net (Guo et al., "Bridging Synthetic and Real Images", IEEE TMI 2023), whose batches of 24 are 16
+    labelled and 8 unlabelled images. The pairs decide how long an epoch is; the real images come in an order of
+    their own that begins another round whenever it ends.
+
+    Args:
+        source, recipe: of the pairs, as of `PairStream`.
+        unlabelled: the real images: whatever `open_source` takes.
+        batch_size: pairs of each step on each process.
+        unlabelled_size: real images of each step on each process.
+        others: as of `PairStream`.
+
+    >>> stream = MixedStream(
+    ...     "phantom:fundus?count=4&size=64", "cofe-net", "phantom:fundus?count=3&size=64&seed=1",
+    ...     batch_size=2, unlabelled_size=1,
+    ... )
+    >>> [(len(batch.labelled), len(batch.unlabelled)) for batch in stream]
+    [(2, 1), (2, 1)]
+    """
+
+    def __init__(
+        self,
+        source: SourceLike,
+        recipe: Degradation | str | os.PathLike[str],
+        unlabelled: SourceLike,
+        *,
+        batch_size: int,
+        unlabelled_size: int,
+        size: int | tuple[int, int] | None = None,
+        crop: int | None = None,
+        hflip: bool = False,
+        vflip: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+        device: str | torch.device = "cpu",
+        rank: int | None = None,
+        world_size: int | None = None,
+        drop_last: bool = False,
+        shuffle: bool = True,
+        cache_bytes: int = 0,
+    ) -> None:
+        self.recipe = recipe if isinstance(recipe, Degradation) else open_recipe(recipe)
+        self.recipe.to(device)
+        self._sequence = SeqLC(self.recipe, 1)
+        geometry = Geometry(size, crop, hflip, vflip)
+        lanes = [
+            Lane(
+                name,
+                open_source(images),
+                geometry,
+                patches=1,
+                seed=seed,
+                shuffle=shuffle,
+                channels=self.recipe.channels,
+                field_of_view=self.recipe.field_of_view,
+            )
+            for name, images in (("pairs", source), ("unlabelled", unlabelled))
+        ]
+        super().__init__(
+            lanes,
+            [batch_size, unlabelled_size],
+            seed=seed,
+            workers=workers,
+            device=device,
+            rank=rank,
+            world_size=world_size,
+            drop_last=drop_last,
+            cache_bytes=cache_bytes,
+        )
+
+    def _plan(self, start: list[int]) -> list[Step]:
+        labelled = self._steps(len(self._lanes[0]), self._batch_sizes[0], start[0])
+        batches = len(self._lanes[0]) / self._batch_sizes[0]
+        total = (int(batches) if self._drop_last else -int(-batches // 1)) * self._batch_sizes[1]
+        unlabelled = order.beside(total, self._batch_sizes[1] * self._team()[1], start[1], len(labelled))
+        return list(zip(labelled, unlabelled, strict=True))
+
+    def _assemble(self, images: list[Images]) -> MixedBatch:
+        return MixedBatch(pair(images[0], self._sequence), images[1])
