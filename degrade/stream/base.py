@@ -84,9 +84,10 @@ class Stream(ABC, Generic[Made]):
         """The rest of the epoch after `load_state_dict`; otherwise all of it."""
         start, self._start = self._start, [0] * len(self._lanes)
         self._position = start
-        for step, batch in ahead(self._batches(self._plan(start), self._epoch), self.device):
-            self._position = [positions.stop for positions in step]
-            yield batch
+        with self._loader.watched():
+            for step, batch in ahead(self._batches(self._plan(start), self._epoch), self.device):
+                self._position = [positions.stop for positions in step]
+                yield batch
 
     @property
     def failed(self) -> dict[str, str]:

@@ -63,10 +63,10 @@ class Lane:
         ids = [self._id(entry.index, place) for place, entry in zip(places, decoded, strict=True)]
         rounds = torch.tensor([place.round for place in places])
         keys = keyed.make_keys(self._seed, ids, epoch, rounds)
-        samples = [
-            self._sample(entry, placing, device)
-            for entry, placing in zip(decoded, self._geometry.draw(keys), strict=True)
-        ]
+        placings = self._geometry.draw(keys)
+        samples = [self._resized(entry, how, device) for entry, how in zip(decoded, placings, strict=True)]
+        self._add_masks(samples)
+        samples = [self._geometry.place(sample, how) for sample, how in zip(samples, placings, strict=True)]
         maps = {name: self._stack(name, samples, ids) for name in samples[0]}
         image, mask = maps.pop("image"), maps.pop("mask")
         return Images(image, mask, keys.to(device), ids, maps)
@@ -75,13 +75,23 @@ class Lane:
         id_ = self.source.ids[index]
         return id_ if self._patches == 1 else f"{id_}#{place.patch}"
 
-    def _sample(self, decoded: Decoded, placing: Placing, device: torch.device) -> dict[str, Tensor]:
+    def _resized(self, decoded: Decoded, placing: Placing, device: torch.device) -> dict[str, Tensor]:
         images = {name: _float(image.to(device, non_blocking=True)) for name, image in decoded.images.items()}
-        images = self._geometry.resize(images, placing, decoded.binary)
-        if "mask" not in images:
-            whole = images["image"][None]
-            images["mask"] = (self._field_of_view(whole) if self._field_of_view else torch.ones_like(whole[:, :1]))[0]
-        return self._geometry.place(images, placing)
+        return self._geometry.resize(images, placing, decoded.binary)
+
+    def _add_masks(self, samples: list[dict[str, Tensor]]) -> None:
+        """The fields of view, found in the whole images, where the source has none."""
+        if "mask" in samples[0]:
+            return
+        if self._field_of_view is None:
+            for sample in samples:
+                sample["mask"] = torch.ones_like(sample["image"][:1])
+            return
+        alike = len({sample["image"].shape for sample in samples}) == 1
+        for group in [samples] if alike else [[sample] for sample in samples]:
+            masks = self._field_of_view(torch.stack([sample["image"] for sample in group]))
+            for sample, mask in zip(group, masks, strict=True):
+                sample["mask"] = mask
 
     def _stack(self, name: str, samples: list[dict[str, Tensor]], ids: list[str]) -> Tensor:
         shapes = [tuple(sample[name].shape) for sample in samples]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
@@ -62,6 +63,24 @@ class Loader:
                 self._keep(entry, decoded)
             yield [fresh[entry] if entry in fresh else self._cache[entry] for entry in request]
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Says what is the matter where PyTorch notices a dead worker, which it may at any moment."""
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, StreamError) or "DataLoader worker" not in str(error):
+                raise
+            raise self._died(error) from error
+
+    def _died(self, error: Exception) -> StreamError:
+        self._processes = None
+        reason = " ".join(str(error).split()).rstrip(". ")
+        return StreamError(
+            f"a process that decodes images died ({reason or type(error).__name__}). "
+            "If nobody killed it, memory has probably run out: use fewer workers, or smaller images"
+        )
+
     def _read(self, requests: Iterator[Request]) -> Iterator[Reading]:
         if self._processes is None:
             self._processes = DataLoader(
@@ -75,14 +94,8 @@ class Loader:
         self._pending.requests = requests
         try:
             yield from self._processes
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            self._processes = None
-            raise StreamError(
-                f"a process that decodes images died: {str(error).splitlines()[0]} "
-                "If nobody killed it, memory has probably run out: use fewer workers, or smaller images"
-            ) from error
+        except (OSError, EOFError) as error:  # the other end of a pipe is gone
+            raise self._died(error) from error
 
     def _report(self, reading: Reading) -> None:
         for id_, reason in reading.failures.items():

@@ -1,0 +1,64 @@
+"""A degradation as a torchvision v2 transform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from degrade import image_io, keyed
+from degrade.base import Degradation
+
+try:
+    from torchvision import tv_tensors
+    from torchvision.transforms import v2
+    from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("degrade.adapters.torchvision needs torchvision: pip install torchvision") from error
+
+
+class TorchvisionDegradation(v2.Transform):  # type: ignore[misc]
+    """A degradation that works alone and inside `torchvision.transforms.v2.Compose`.
+
+    PIL images and tensors (..., C, H, W), uint8, uint16 or floating point in [0, 1], come back as they came; masks,
+    boxes and labels are passed through. Each image of a batch has its own draw. Keys come from torch's global
+    generator; field of view masks are estimated.
+
+    Args:
+        recipe: the degradation.
+    """
+
+    def __init__(self, recipe: Degradation) -> None:
+        super().__init__()
+        self.recipe = recipe
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """A key for each image of the first input that has some."""
+        batch = next((_tensor(entry).shape[:-3].numel() for entry in flat_inputs if self._is_image(entry)), 0)
+        return {"keys": keyed.random_keys(batch, torch.device("cpu"))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Degrades one input with given keys."""
+        if not self._is_image(inpt):
+            return inpt
+        given = _tensor(inpt)
+        image = image_io.to_float(given.reshape(-1, *given.shape[-3:]))
+        degraded = self.recipe(image, params["keys"].to(given.device)).reshape(given.shape)
+        if not given.is_floating_point():
+            degraded = image_io.to_integer(degraded, bits=16 if given.dtype == torch.uint16 else 8)
+        degraded = degraded.to(given.dtype)
+        if not isinstance(inpt, Tensor):
+            return to_pil_image(degraded)
+        return tv_tensors.wrap(degraded, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else degraded
+
+    @staticmethod
+    def _is_image(entry: Any) -> bool:
+        from PIL import Image
+
+        plain = isinstance(entry, Tensor) and not isinstance(entry, tv_tensors.TVTensor)
+        return isinstance(entry, (tv_tensors.Image, tv_tensors.Video, Image.Image)) or (plain and entry.ndim >= 3)
+
+
+def _tensor(image: Any) -> Tensor:
+    return image.as_subclass(Tensor) if isinstance(image, Tensor) else pil_to_tensor(image)
