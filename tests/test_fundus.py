@@ -97,6 +97,15 @@ def test_both_paths_agree(recipe: str) -> None:
     assert (interpolated - batched).abs().max() < 0.5 / 255
 
 
+def test_white_stays_in_range(apply: Apply) -> None:
+    """The weights of a blur add to one, but the rounded sum of their products does not."""
+    d = degrade.recipe("cofe-net", type="100")
+    image, mask = torch.ones(24, 3, 512, 60), torch.ones(24, 1, 512, 60)
+    degraded = apply(d, image, d.draw(degrade.make_keys(0, 24), 512, 60), mask)
+    assert float(degraded.max()) <= 1
+    assert float(degraded.min()) > 1 - 1e-6
+
+
 # --- one idea: nothing but the key -------------------------------------------------------------------------------
 
 

@@ -221,7 +221,7 @@ def _blur(s: Sample) -> None:
         band[:, :, rx + width :] = band[:, :, width - 1 : rx + width - 1].flip(2)
         above = s.image[:, bottom - ry : bottom].clone()  # the next band needs these rows as they were
         blurred = _weighted(band, y, 1, between[:, : bottom - top])
-        _weighted(blurred, x, 2, s.image[:, top:bottom])
+        _weighted(blurred, x, 2, s.image[:, top:bottom]).clamp_max_(1)  # weights add to 1, rounding goes beyond
 
 
 def _weighted(padded: Tensor, weights: list[float], axis: int, out: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def open_source(
 
     >>> source = open_source("phantom:fundus?count=2&size=64")
     >>> source.ids, sorted(source.load(0))
-    (['fundus_0000', 'fundus_0001'], ['image', 'mask', 'vessels'])
+    (['fundus_0000', 'fundus_0001'], ['fov', 'image', 'vessels'])
     """
     source = _open(where, max_pixels, window)
     return source.with_maps({name: open_source(value, max_pixels=max_pixels) for name, value in (maps or {}).items()})

@@ -10,7 +10,7 @@ from degrade.settings import closest
 from degrade.stream.source import Sample, Source, SourceError
 
 PREFIX = "phantom:"
-_MAPS = {"fundus": ("vessels", "mask"), "chest": ("lungs",), "cornea": ("nerves",)}
+_MAPS = {"fundus": ("vessels", "fov"), "chest": ("lungs",), "cornea": ("nerves",)}
 _DEFAULTS = {"count": 8, "size": 512, "seed": 0}
 _LEAST = {"count": 1, "size": SMALLEST_SIDE}
 
@@ -19,7 +19,7 @@ class PhantomSource(Source):
     """Procedural images with their masks, rendered when they are loaded.
 
     Args:
-        kind: "fundus" (with "vessels" and "mask"), "chest" (with "lungs") or "cornea" (with "nerves").
+        kind: "fundus" (with the maps "vessels" and "fov"), "chest" (with "lungs") or "cornea" (with "nerves").
         count: how many.
         size: their side in pixels.
         seed: other seeds, other pictures.

@@ -45,7 +45,7 @@ class ShardSource(Source):
             raise ModuleNotFoundError(
                 "tar shards are read with the package webdataset: pip install 'degrade-enhance[webdataset]'"
             ) from None
-        self._shards = [Path(url) for url in expand_urls(urls)]
+        self._shards = [Path(url) for url in (expand_urls(urls) if isinstance(urls, str) else urls)]
         self._max_pixels = max_pixels
         self._entries = [entry for number, shard in enumerate(self._shards) for entry in _index(shard, number)]
         self.title = f"{len(self._shards)} shards ({os.fspath(self._shards[0])!r})"
