@@ -105,9 +105,10 @@ def surface(shape: Tensor, height: int, width: int) -> Tensor:
 
 
 def _quadratic(shape: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    x, y = x[None, :], y[:, None]
-    terms = torch.stack([torch.ones_like(x * y), x + 0 * y, y + 0 * x, x**2 + 0 * y, x * y, y**2 + 0 * x])
-    return torch.einsum("bk,khw->bhw", shape, terms)[:, None]
+    # one operation per element and no matrix product, whose rounding would depend on the batch
+    one, a, b, aa, ab, bb = (term[:, None, None, None] for term in shape.unbind(1))
+    y = y[:, None]
+    return (one + a * x + aa * (x * x)) + y * (b + ab * x) + bb * (y * y)
 
 
 def _normalised(shape: Tensor) -> Tensor:
