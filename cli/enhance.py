@@ -1,0 +1,36 @@
+"""The command `enhance`."""
+
+from __future__ import annotations
+
+import click
+
+from enhance.networks import NETWORKS
+from enhance.networks.summary import facts
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="degrade-enhance")
+def main() -> None:
+    """Networks that undo what degrades medical images: five published ones, by name.
+
+    \b
+    First steps:
+      enhance networks        what there is, and what it costs
+    """
+
+
+@main.command(epilog="GFLOP: of one pass over one image of the given size, two per multiplication and addition.")
+def networks() -> None:
+    """Lists the networks: parameters, work, what goes in, and the paper of each."""
+    row = "{:10}{:>12}{:>9}  {:14}{}"
+    click.echo(row.format("name", "parameters", "GFLOP", "image", "range inside"))
+    for name in NETWORKS:
+        about = facts(name)
+        image = f"{about.channels} x {about.size} x {about.size}"
+        low, high = about.value_range
+        click.echo(row.format(name, f"{about.parameters:,}", f"{about.gflop:.1f}", image, f"[{low:g}, {high:g}]"))
+        click.echo(f"{'':10}{about.paper}")
+
+
+if __name__ == "__main__":
+    main()
