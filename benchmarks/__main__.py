@@ -1,4 +1,4 @@
-"""python -m benchmarks [degrade|noise] [--json]: every table of figures, with the machine they were measured on."""
+"""python -m benchmarks [degrade|noise|stream] [--json]: tables of figures, with the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from benchmarks import degradations, noise
+from benchmarks import degradations, noise, streams
 from benchmarks.timing import machine
 
 TABLES = {
@@ -15,6 +15,11 @@ TABLES = {
         "Cofe-Net, type 111, batch 16, float32, per image": degradations.chain,
         "Recipes, 512 x 512, batch 8, per image": degradations.recipes,
         "degrade synth": degradations.synth,
+    },
+    "stream": {
+        "A training step of a U-Net, 256 x 256, batch 16": streams.overhead,
+        "A batch of pairs, Cofe-Net, 256 x 256": streams.shares,
+        "PairStream from PNG files, 256 x 256": streams.decoding,
     },
     "noise": {"Poisson-Gaussian noise, 512 x 512 grey, batch 16, float32, per image": noise.noise},
 }
