@@ -1,0 +1,175 @@
+"""Enhancing images as they come: any size, 8 or 16 bits, grey or colour, whole or in tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from degrade import image_io
+
+Precision = Literal["32", "bf16", "16"]
+
+SMALLEST_TILE = 128
+"""Memory that does not suffice for a tile of this side does not suffice."""
+
+
+class Enhancer(Protocol):
+    """A network or a baseline."""
+
+    def enhance(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) and (B, 1, H, W) in [0, 1] -> (B, C, H, W) in [0, 1]."""
+
+
+def enhance_image(
+    enhancer: Enhancer,
+    image: Tensor,
+    *,
+    field_of_view: Callable[[Tensor], Tensor] | None = None,
+    size: int | None = None,
+    tile: int | None = None,
+    overlap: int = 64,
+    device: str | torch.device = "cpu",
+    precision: Precision = "32",
+) -> Tensor:
+    """Enhances one image and gives it back as it was: size, type, channels, and what lies outside the field of view.
+
+    Args:
+        enhancer: a network on `device`, in eval mode; or a baseline.
+        image: uint8, uint16, or floating point in [0, 1]: (C, H, W), C = 1 or 3. A grey image is shown to a network
+            for colour as three equal channels and comes back as their mean.
+        field_of_view: makes the mask (B, 1, H, W) from (B, C, H, W): `degrade.fov.estimate` for fundus photographs.
+            Outside it the image is kept as it is. None: all of the image is enhanced.
+        size: work at this size (see `degrade.image_io.resize`), that of the training, and scale the result back. None
+            works at the image's own: sharper, and right only if the network knows structures of that many pixels.
+        tile: side of the tiles, pixels; None takes the image as a whole, and tiles where the GPU's memory is too small
+            for that.
+        overlap: of neighbouring tiles, pixels; they are blended there.
+        device: where to work; the result is on the image's.
+        precision: "bf16" and "16" run the network in mixed precision.
+
+    Raises:
+        TypeError, ValueError: an image that the enhancer cannot take, or an argument that is not allowed.
+        torch.OutOfMemoryError: not even tiles of 128 pixels fit.
+
+    >>> from enhance.baselines import baseline
+    >>> image = torch.randint(0, 65536, (1, 61, 97)).to(torch.uint16)
+    >>> torch.equal(enhance_image(baseline("identity"), image, tile=48, overlap=16), image)
+    True
+    """
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"image must be (C, H, W) with C = 1 or 3; got shape {tuple(image.shape)}")
+    given = image_io.to_float(image.to(device))[None]
+    work = given if size is None else image_io.resize(given[0], size)[None]
+    mask = None if field_of_view is None else field_of_view(work)
+    wide = work.expand(-1, _channels(enhancer, work), -1, -1)
+    with torch.no_grad(), _autocast(torch.device(device), precision):
+        enhanced = enhance_batch(enhancer, wide, mask, tile=tile, overlap=overlap).float()
+    if wide.shape[1] != work.shape[1]:
+        enhanced = enhanced.mean(1, keepdim=True)
+    if size is not None:
+        height, width = given.shape[-2:]
+        enhanced = _unfit(enhanced, height, width)
+        mask = None if mask is None else (_unfit(mask, height, width) > 0.5).to(mask.dtype)
+    if mask is not None:
+        enhanced = torch.where(mask > 0.5, enhanced, given)
+    if image.is_floating_point():
+        return enhanced[0].to(image.device, image.dtype)
+    return image_io.to_integer(enhanced[0], 16 if image.dtype == torch.uint16 else 8).to(image.device)
+
+
+def enhance_batch(
+    enhancer: Enhancer, image: Tensor, mask: Tensor | None = None, *, tile: int | None = None, overlap: int = 64
+) -> Tensor:
+    """Enhances (B, C, H, W) in [0, 1], as a whole or in overlapping tiles whose seams are blended.
+
+    A network with instance norm takes the statistics of each tile by itself: as a whole is better where it fits.
+
+    Args:
+        enhancer: whose device the images are on.
+        image, mask: as of `EnhancementNetwork.enhance`.
+        tile: side of the tiles; None as in `enhance_image`.
+        overlap: of neighbouring tiles: at least 0, less than `tile`.
+    """
+    if tile is not None and not 0 <= overlap < tile:
+        raise ValueError(f"overlap = {overlap} of tiles of {tile} pixels: from 0 to {tile - 1}")
+    while True:
+        try:
+            if tile is None or max(image.shape[-2:]) <= tile:
+                return enhancer.enhance(image, mask)
+            return _tiled(enhancer, image, mask, tile, min(overlap, tile - 1))
+        except torch.OutOfMemoryError:
+            side = max(image.shape[-2:]) if tile is None else tile
+            if side <= SMALLEST_TILE:
+                raise
+            tile = max(SMALLEST_TILE, -(-side // 2))
+
+
+def _tiled(enhancer: Enhancer, image: Tensor, mask: Tensor | None, tile: int, overlap: int) -> Tensor:
+    total = torch.zeros_like(image, dtype=torch.float32)
+    weight = torch.zeros_like(total[:1, :1])
+    height, width = image.shape[-2:]
+    for rows in _windows(height, tile, overlap):
+        for columns in _windows(width, tile, overlap):
+            window = (..., rows, columns)
+            part = enhancer.enhance(image[window], None if mask is None else mask[window])
+            ramp = _ramp(rows, height, overlap)[:, None] * _ramp(columns, width, overlap)
+            ramp = ramp.to(image.device)
+            total[window] += ramp * part
+            weight[window] += ramp
+    return (total / weight).to(image.dtype)
+
+
+def _windows(side: int, tile: int, overlap: int) -> Iterator[slice]:
+    """Equal windows that cover a side, neighbours sharing at least `overlap`."""
+    tile = min(tile, side)
+    count = 1 if tile == side else -(-(side - overlap) // (tile - overlap))
+    for number in range(count):
+        start = round(number * (side - tile) / max(count - 1, 1))
+        yield slice(start, start + tile)
+
+
+def _ramp(window: slice, side: int, overlap: int) -> Tensor:
+    """The weight of a window's pixels: over the overlap with a neighbour it rises from 0 to 1.
+
+    The outer quarter of the overlap counts for nothing: there the network has seen the tile's edge, and the neighbour
+    has seen what is really there. Where a network looks no farther than that, tiles equal the whole.
+    """
+    length, margin = window.stop - window.start, overlap // 4
+    rising = ((torch.arange(length) + 0.5 - margin) / max(overlap - 2 * margin, 1)).clamp(0, 1)
+    ramp = torch.ones(length)
+    if window.start > 0:
+        ramp = torch.minimum(ramp, rising)
+    if window.stop < side:
+        ramp = torch.minimum(ramp, rising.flip(0))
+    return ramp
+
+
+def _unfit(image: Tensor, height: int, width: int) -> Tensor:
+    """Undoes `degrade.image_io.resize`: (B, C, S, S) -> (B, C, height, width), the padding taken off."""
+    size = image.shape[-1]
+    longer = max(height, width)
+    inner = [max(1, round(side * size / longer)) for side in (height, width)]
+    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
+    image = image[..., top : top + inner[0], left : left + inner[1]]
+    return torch.nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _channels(enhancer: Enhancer, image: Tensor) -> int:
+    """How many channels to show to the enhancer."""
+    have = image.shape[1]
+    wanted: int = getattr(enhancer, "channels", have)
+    if have == 3 and wanted == 1:
+        raise ValueError("a colour image for a network of grey ones: convert it, or use a network with channels = 3")
+    return wanted
+
+
+def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    types = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
+    if precision not in types:
+        raise ValueError(f"precision = {precision!r}: allowed is one of {', '.join(types)}")
+    dtype = types[precision]
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
