@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import click
 
+from cli.apply import apply
+from cli.evaluate import evaluate_
+from cli.export import export
+from cli.segmenter import segmenter
+from cli.train import train_command
 from enhance.networks import NETWORKS
 from enhance.networks.summary import facts
 
@@ -16,6 +21,7 @@ def main() -> None:
     \b
     First steps:
       enhance networks        what there is, and what it costs
+      enhance train --help    how to train one
     """
 
 
@@ -31,6 +37,12 @@ def networks() -> None:
         click.echo(row.format(name, f"{about.parameters:,}", f"{about.gflop:.1f}", image, f"[{low:g}, {high:g}]"))
         click.echo(f"{'':10}{about.paper}")
 
+
+main.add_command(train_command)
+main.add_command(apply)
+main.add_command(evaluate_)
+main.add_command(export)
+main.add_command(segmenter)
 
 if __name__ == "__main__":
     main()

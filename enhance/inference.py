@@ -28,7 +28,7 @@ def enhance_image(
     enhancer: Enhancer,
     image: Tensor,
     *,
-    field_of_view: Callable[[Tensor], Tensor] | None = None,
+    field_of_view: Callable[[Tensor], Tensor] | Tensor | None = None,
     size: int | None = None,
     tile: int | None = None,
     overlap: int = 64,
@@ -41,8 +41,9 @@ def enhance_image(
         enhancer: a network on `device`, in eval mode; or a baseline.
         image: uint8, uint16, or floating point in [0, 1]: (C, H, W), C = 1 or 3. A grey image is shown to a network
             for colour as three equal channels and comes back as their mean.
-        field_of_view: makes the mask (B, 1, H, W) from (B, C, H, W): `degrade.fov.estimate` for fundus photographs.
-            Outside it the image is kept as it is. None: all of the image is enhanced.
+        field_of_view: the mask (1, 1, H, W), of the image at `size` if that is given, or what makes it from
+            (1, C, H, W): `degrade.fov.estimate` for fundus photographs. Outside it the image is kept as it is. None:
+            all of the image is enhanced.
         size: work at this size (see `degrade.image_io.resize`), that of the training, and scale the result back. None
             works at the image's own: sharper, and right only if the network knows structures of that many pixels.
         tile: side of the tiles, pixels; None takes the image as a whole, and tiles where the GPU's memory is too small
@@ -64,7 +65,7 @@ def enhance_image(
         raise ValueError(f"image must be (C, H, W) with C = 1 or 3; got shape {tuple(image.shape)}")
     given = image_io.to_float(image.to(device))[None]
     work = given if size is None else image_io.resize(given[0], size)[None]
-    mask = None if field_of_view is None else field_of_view(work)
+    mask = field_of_view(work) if callable(field_of_view) else field_of_view
     wide = work.expand(-1, _channels(enhancer, work), -1, -1)
     with torch.no_grad(), _autocast(torch.device(device), precision):
         enhanced = enhance_batch(enhancer, wide, mask, tile=tile, overlap=overlap).float()

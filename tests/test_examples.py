@@ -27,6 +27,14 @@ def test_the_first_example_is_short_and_learns() -> None:
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
 
 
+def test_a_published_network_in_a_loop_of_ones_own() -> None:
+    printed = run(sys.executable, str(EXAMPLES / "own_loop.py"))
+    psnrs = [(float(before), float(after)) for before, after in re.findall(r"PSNR (\S+) -> (\S+) dB", printed)]
+    assert len(psnrs) == 16
+    assert len({before for before, _ in psnrs}) == 1  # the test images are the same every time
+    assert psnrs[-1][1] > psnrs[-1][0] + 1
+
+
 def test_two_processes_stay_together() -> None:
     printed = run(
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",

@@ -203,3 +203,10 @@ def test_a_subset_keeps_the_pictures():
     part = dict(rows(PairStream(open_source(SOURCE).subset(list(whole)[:3]), "cofe-net", batch_size=3)))
     assert part.keys() == set(list(whole)[:3])
     assert all(equal(whole[id_], row) for id_, row in part.items())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_torchs_global_generator_is_left_alone(workers):
+    before = torch.get_rng_state()
+    list(PairStream(SOURCE, "cofe-net-paper", batch_size=4, crop=48, workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)

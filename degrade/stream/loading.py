@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -90,6 +91,7 @@ class Loader:
                 persistent_workers=self._workers > 0,
                 collate_fn=_whole,
                 pin_memory=self._pinned,
+                generator=torch.Generator(),  # it draws seeds for its workers, otherwise from the global generator
             )
         self._pending.requests = requests
         try:

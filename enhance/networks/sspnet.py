@@ -80,6 +80,7 @@ class SSPGenerator(EnhancementNetwork):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
                 if part.bias is not None:
                     nn.init.zeros_(part.bias)
+        nn.init.normal_(self.image.weight, 0.0, 0.02)  # He's weights would leave tanh without a gradient from the start
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) in [-1, 1] -> the same; sides multiples of 32, at least 64."""

@@ -70,22 +70,22 @@ class Trainer(ABC):
     Class attributes:
         name: what commands call it: that of its network.
         config_class: its configuration.
-        maps: of the source's maps, those without which it cannot train.
         needs_low: whether it trains on real bad images too (`Sources.low`): "no", "may", "must".
 
     Attributes:
         config: of this run.
         networks: everything with weights, saved and loaded as a whole; all of it lives on one device.
         optimisers: by name; each updates the parameters it was made with.
+        maps: of the source's maps, those without which this configuration cannot train.
     """
 
     name: ClassVar[str]
     config_class: ClassVar[type[Config]]
-    maps: ClassVar[tuple[str, ...]] = ()
     needs_low: ClassVar[str] = "no"
 
     networks: nn.ModuleDict
     optimisers: dict[str, Optimizer]
+    maps: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -110,7 +110,10 @@ class Trainer(ABC):
         """
 
     def rate(self, number: int) -> Mapping[str, float]:
-        """The learning rate of each optimiser in step `number`; those not named keep theirs."""
+        """The learning rate of each optimiser in step `number`; those not named keep theirs.
+
+        Read `self.config.steps` here and not before: a run by epochs learns its steps from its stream.
+        """
         return {}
 
     def state(self) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""METHOD: what enhances, by name: a run, a checkpoint, or a classical baseline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from cli.options import Refusal
+from enhance.baselines import BASELINES, baseline
+from enhance.inference import Enhancer
+from enhance.networks.base import EnhancementNetwork
+
+METHOD_HELP = """\b
+METHOD is one of
+  the folder of a run of 'enhance train' (its last weights)
+  a checkpoint: a file .safetensors, such as RUN/best.safetensors
+  a classical baseline: {}
+""".format(", ".join(BASELINES))
+"""For the help of commands that take a METHOD."""
+
+
+def open_method(text: str, device: torch.device, argument: str = "METHOD") -> Enhancer:
+    """The network or the baseline that METHOD names, ready on a device."""
+    if text in BASELINES:
+        return baseline(text)
+    if not Path(text).exists():
+        raise Refusal(argument, f"{text!r} is no file or folder, and no baseline ({', '.join(BASELINES)})")
+    return open_network(text, device, argument)
+
+
+def open_network(text: str, device: torch.device, argument: str) -> EnhancementNetwork:
+    """The network of a run or a checkpoint, in eval mode on a device."""
+    from enhance.checkpoints import CheckpointError, load_enhancer
+
+    try:
+        return load_enhancer(text).to(device)
+    except CheckpointError as error:
+        raise Refusal(argument, str(error)) from None
+
+
+def read_held_out(run: Path, argument: str) -> set[str]:
+    """The ids of the images that a run has kept out of its training."""
+    file = run / "held_out.json"
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        return {str(id_) for ids in held.values() for id_ in ids}
+    except (OSError, ValueError, AttributeError, TypeError):
+        raise Refusal(argument, f"{str(run)!r} is no run of 'enhance train': it has no {file.name} of one") from None

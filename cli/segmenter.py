@@ -1,0 +1,86 @@
+"""enhance segmenter: trains what measures vessels in enhanced photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from cli.methods import read_held_out
+from cli.options import Refusal, read_device
+from cli.sources import SOURCE_HELP
+from degrade import stream
+from enhance.segmenter import save_segmenter, train_segmenter
+
+
+@click.command(epilog=SOURCE_HELP)
+@click.argument("source")
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--vessels", metavar="DIR", help="Vessel masks with the names of the images; phantoms have their own.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=600, show_default=True, help="Updates; 600 are ten minutes of a CPU."
+)
+@click.option(
+    "--size", type=click.IntRange(64), default=384, show_default=True, help="Images are fitted into this side."
+)
+@click.option("--crop", type=click.IntRange(64), default=192, show_default=True, help="Side of the windows, pixels.")
+@click.option("--width", type=click.IntRange(1), default=16, show_default=True, help="Maps at full size.")
+@click.option(
+    "--without",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="RUN",
+    help="Leave out the images that this run has kept out of its training: they are for evaluation.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+def segmenter(
+    source: str,
+    out: Path,
+    vessels: str | None,
+    steps: int,
+    size: int,
+    crop: int,
+    width: int,
+    without: Path | None,
+    seed: int,
+    device: str,
+) -> None:
+    """Trains a small vessel segmenter on clean SOURCE images and writes it to OUT (.safetensors).
+
+    'enhance evaluate --vessels DIR --segmenter OUT' measures with it how well enhanced photographs show their vessels.
+    """
+    if crop > size:
+        raise Refusal("--crop", f"{crop}: at most the --size, {size}")
+    if out.suffix != ".safetensors":
+        raise Refusal("OUT", f"{str(out)!r}: its name ends in .safetensors")
+    try:
+        found = stream.open_source(source)
+        if vessels is not None:
+            marked = stream.open_source(vessels)
+            found = found.subset(set(marked.ids)).with_maps({"vessels": marked})
+        if without is not None:
+            found = found.subset(set(found.ids) - read_held_out(without, "--without"))
+    except stream.SourceError as error:
+        raise Refusal("SOURCE", str(error)) from None
+    with tqdm(total=steps, unit="step", leave=False, disable=None) as bar:
+
+        def report(step: int, loss: float) -> None:
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.3f}")
+
+        try:
+            network = train_segmenter(
+                found,
+                steps=steps,
+                size=size,
+                crop=crop,
+                width=width,
+                seed=seed,
+                device=read_device(device),
+                report=report,
+            )
+        except ValueError as error:
+            raise Refusal("SOURCE", str(error)) from None
+    save_segmenter(network, out)
+    click.echo(f"segmenter written to {out}")

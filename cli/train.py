@@ -1,0 +1,254 @@
+"""`enhance train`: the command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from cli import runfile
+from cli.options import Refusal
+from cli.runfile import RunFile
+from cli.sources import SOURCE_HELP
+from degrade.recipes import recipe
+from degrade.stream import Source, SourceError, StreamError, open_source
+from enhance.configuration import plain
+from enhance.holdout import GROUP, hold_out
+from enhance.processes import RunError, is_first
+from enhance.rundir import HELD_OUT, RECORD
+from enhance.trainers import TRAINERS, Sources, Trainer, trainer
+from enhance.training import Options, train
+
+_DEFAULTS = {"hold_out": 0.2, "group": GROUP, "workers": 2}
+
+
+@click.command(
+    "train",
+    epilog=f"""NETWORK is one of {", ".join(TRAINERS)}.
+
+{SOURCE_HELP}
+\b
+RUN becomes
+  weights.safetensors   all networks of the trainer, after the last checkpoint
+  best.safetensors      the same at the validation with the highest PSNR
+  state_*.pt            optimisers and the place in the stream: what --resume needs beside the weights
+  log.jsonl             losses, rates and speed every --log-every steps; PSNR and SSIM of each validation
+  samples/              a picture per validation, each row: degraded, enhanced, clean
+  run.toml              everything the run was told; --config reads it
+  held_out.json         the ids that were kept out
+
+\b
+Examples:
+  enhance train xbdcnn "phantom:chest?count=32&size=128" --out run --steps 300 --set width=8 --set crop=64
+  enhance train pcenet photographs/ --vessels vessels/ --out run --epochs 100
+  enhance train zhao clear/ --unpaired cataract/ --out run --precision bf16-mixed
+  enhance train --resume --out run
+  torchrun --nproc-per-node=4 -m cli.enhance train xbdcnn radiographs/ --out run
+""",
+)
+@click.argument("network", required=False)
+@click.argument("source", required=False)
+@click.option("--out", metavar="RUN", type=click.Path(path_type=Path), help="The folder of the run.")
+@click.option("--unpaired", metavar="LOW", help="Real bad images, for trainers that take some: as SOURCE.")
+@click.option(
+    "--vessels",
+    metavar="DIR",
+    help="Vessel masks with the names of the images; images without one are left out.",
+)
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run.  [default: as published]")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Length of the run in passes over SOURCE instead.")
+@click.option(
+    "--set",
+    "changes",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A field of the trainer's configuration, such as batch_size=8, crop=none or recipe=mine.toml; may be "
+    "repeated. --show lists the fields.",
+)
+@click.option("--show", is_flag=True, help="Print the merged configuration as TOML and stop.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="run.toml", help="Take what is not given from it.")
+@click.option(
+    "--hold-out",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Share of the images to keep out and validate on, by patient or sequence; 0 for none.  [default: 0.2]",
+)
+@click.option(
+    "--group",
+    metavar="REGEX",
+    help="What names the patient in an id: its parentheses catch it, an id without a match is one by itself.  "
+    "[default: the names of ChestX-ray8, EyePACS, CSDI, NerveStitcher and CCMID]",
+)
+@click.option("--devices", metavar="auto|N|cpu|cpu:N", help="GPUs, or processes on the CPU.  [default: auto, one GPU]")
+@click.option("--precision", metavar="32-true|bf16-mixed", help="Of the arithmetic.  [default: 32-true]")
+@click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that decode images.  [default: 2]")
+@click.option("--cache", type=click.FloatRange(0), metavar="GIB", help="Decoded images kept in memory.  [default: 0]")
+@click.option("--validate-every", type=click.IntRange(1), metavar="N", help="Steps.  [default: 500]")
+@click.option("--save-every", type=click.IntRange(1), metavar="N", help="Steps between checkpoints.  [default: 500]")
+@click.option("--log-every", type=click.IntRange(1), metavar="N", help="Steps of a line of the log.  [default: 50]")
+@click.option(
+    "--ema",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="DECAY",
+    help="Keep a running average of the weights, for validation and use.  [default: 0, none]",
+)
+@click.option("--tensorboard", is_flag=True, default=None, help="Write TensorBoard's events too, to RUN/tensorboard.")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN; it knows everything it was told.")
+@click.option("--overwrite", is_flag=True, help="Delete the run in RUN first, and nothing else.")
+def train_command(
+    out: Path | None,
+    changes: tuple[str, ...],
+    config: Path | None,
+    steps: int | None,
+    resume: bool,
+    overwrite: bool,
+    show: bool,
+    **told: Any,
+) -> None:
+    """Trains NETWORK on the images of SOURCE, which are degraded as they are needed, into the folder RUN."""
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on and --overwrite deletes: give one of them")
+    if steps and told["epochs"]:
+        raise click.UsageError("--steps and --epochs say the same thing: give one of them")
+    given = RunFile({name: value for name, value in told.items() if value is not None}, _fields(changes, steps))
+    run = _base(out, config, resume).merged(given)
+    made = _trainer(run)
+    record = RunFile(run.told, {name: value for name, value in plain(made.config).items() if _is_told(name, run)})
+    if show:
+        click.echo(record.to_toml(), nl=False)
+        return
+    if out is None:
+        raise Refusal("--out", "missing: the folder of the run")
+    if not resume and not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Refusal("--out", f"{str(out)!r} is there already: --resume goes on, --overwrite deletes the run in it")
+    sources, held = _sources(run, made)
+    files = {RECORD: record.to_toml(), HELD_OUT: json.dumps(_ids(held), indent=1) + "\n"}
+    try:
+        train(
+            made,
+            sources,
+            out,
+            _options(run),
+            held_out=held.high if held else None,
+            resume=resume,
+            overwrite=overwrite,
+            files=files,
+        )
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. To go on: enhance train --resume --out {out}", err=True)
+        sys.exit(130)
+    except torch.OutOfMemoryError:
+        raise click.ClickException("the GPU is out of memory: try a smaller batch_size or crop") from None
+    except (ValueError, StreamError, ModuleNotFoundError) as error:  # every refusal of ours is a ValueError
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(
+            f"{where}{error.strerror or error}. To go on: enhance train --resume --out {out}"
+        ) from None
+    if is_first():
+        click.echo(f"{out} is trained for {made.config.steps} steps: look into samples there")
+
+
+def _base(out: Path | None, config: Path | None, resume: bool) -> RunFile:
+    """What the run is told by files."""
+    base = RunFile(dict(_DEFAULTS))
+    if resume and config is None and out is not None and (out / RECORD).exists():
+        config = out / RECORD
+    return base.merged(runfile.read(config, "--config")) if config is not None else base
+
+
+def _fields(changes: tuple[str, ...], steps: int | None) -> dict[str, Any]:
+    """The values of --set and --steps."""
+    fields: dict[str, Any] = {} if steps is None else {"steps": steps}
+    for change in changes:
+        name, equals, text = (part.strip() for part in change.partition("="))
+        if not equals:
+            raise Refusal("--set", f"{change!r} is not NAME=VALUE, such as batch_size=8")
+        fields[name] = text
+    return fields
+
+
+def _trainer(run: RunFile) -> Trainer:
+    fields = dict(run.config)
+    name = run.told.get("network")
+    if name is None:
+        raise Refusal("NETWORK", f"missing: one of {', '.join(TRAINERS)}")
+    try:
+        if str(fields.get("recipe", "")).endswith(".toml"):
+            fields["recipe"] = recipe(fields["recipe"]).to_toml()  # so that the run knows it when the file has changed
+        return trainer(name, **fields)
+    except (OSError, ValueError) as error:
+        raise Refusal("--set" if name in TRAINERS else "NETWORK", str(error)) from None
+
+
+def _is_told(name: str, run: RunFile) -> bool:
+    return name != "steps" or "epochs" not in run.told
+
+
+def _sources(run: RunFile, made: Trainer) -> tuple[Sources, Sources | None]:
+    """What the run trains on, and what it keeps out."""
+    told = run.told
+    if "source" not in told:
+        raise Refusal("SOURCE", "missing: a folder of images, or phantom:fundus for a first look")
+    high = _open(told["source"], "SOURCE")
+    if "vessels" in told:
+        high = _with_vessels(high, _open(told["vessels"], "--vessels"))
+    low = _open(told["unpaired"], "--unpaired") if "unpaired" in told else None
+    if made.needs_low == "must" and low is None:
+        raise Refusal("--unpaired", f"{made.name} needs real bad images too")
+    if made.needs_low == "no" and low is not None:
+        raise Refusal("--unpaired", f"{made.name} trains on good images alone")
+    sources = Sources(high, low)
+    if not told["hold_out"]:
+        return sources, None
+    try:
+        return hold_out(sources, told["hold_out"], made.config.seed, told["group"])
+    except ValueError as error:
+        raise Refusal("--hold-out", str(error)) from None
+
+
+def _open(text: str, argument: str) -> Source:
+    try:
+        return open_source(text)
+    except (SourceError, ModuleNotFoundError) as error:
+        raise Refusal(argument, str(error)) from None
+
+
+def _with_vessels(source: Source, vessels: Source) -> Source:
+    """The images that have a vessel mask, with it."""
+    both = set(source.ids) & set(vessels.ids)
+    if not both:
+        raise Refusal("--vessels", f"{vessels.title} has no mask with the name of an image of {source.title}")
+    if len(both) < len(source) and is_first():
+        click.echo(f"{len(both)} of {len(source)} images have a vessel mask; the others are left out", err=True)
+    return source.subset(both).with_maps({"vessels": vessels})
+
+
+def _ids(held: Sources | None) -> dict[str, list[str]]:
+    if held is None:
+        return {"high": [], "low": []}
+    return {"high": list(held.high.ids), "low": list(held.low.ids) if held.low else []}
+
+
+def _options(run: RunFile) -> Options:
+    names = (
+        "epochs",
+        "devices",
+        "precision",
+        "workers",
+        "validate_every",
+        "save_every",
+        "log_every",
+        "ema",
+        "tensorboard",
+    )
+    given = {name: run.told[name] for name in names if name in run.told}
+    try:
+        return Options(cache_bytes=int(run.told.get("cache", 0) * 2**30), **given)
+    except RunError as error:
+        raise Refusal("--config", str(error)) from None

@@ -1,0 +1,124 @@
+"""split: which images are kept out of training, by patient or sequence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from degrade import keyed
+from degrade.stream import Source, SourceError
+from enhance.trainers.base import Sources
+
+GROUP = (
+    r"(?i)(?:^|/)(?:"
+    r"((?:nih_)?\d{8})_\d{3}"  # ChestX-ray8: patient, number of the visit
+    r"|(nervest\d+|ccmid)_.+"  # NerveStitcher, CCMID: frames of one video
+    r"|csdi_s[\d.]+_(p\d+)[a-z]"  # CSDI: severity, patient, eye
+    r"|([^/]+)[_-](?:left|right|od|os)"  # the two eyes of one person, as in EyePACS
+    r")$"
+)
+"""The default rule: a regular expression whose parentheses catch the patient or the sequence in an id."""
+
+
+def group_of(id_: str, rule: str = GROUP) -> str:
+    """The patient or sequence that an image is of: what the parentheses of the rule catch, else the id itself.
+
+    Args:
+        id_: of the image, as its source says it.
+        rule: a regular expression, looked for anywhere in the id; without parentheses all that it matches counts.
+
+    >>> group_of("nih_00001300_000"), group_of("csdi_s2.0_p22a"), group_of("nervest1_001"), group_of("drive_01")
+    ('nih_00001300', 'p22', 'nervest1', 'drive_01')
+    >>> group_of("ward3_anna_2", rule="^[^_]+_([^_]+)")
+    'anna'
+    """
+    match = re.search(rule, id_)
+    if match is None:
+        return id_
+    return "".join(part for part in match.groups() if part) or match.group()
+
+
+def split(ids: Iterable[str], share: float, seed: int = 0, group: str = GROUP) -> tuple[list[str], list[str]]:
+    """Ids to train on and ids to keep out; those of one patient or sequence are on the same side.
+
+    Groups come in an order that depends on the seed and their names alone, and each is kept out if that brings the
+    number of images kept out closer to `share` of all. So the share is met as closely as the groups allow.
+
+    Args:
+        ids: of the images.
+        share: of the images to keep out, in (0, 1).
+        seed: another seed, another choice.
+        group: see `group_of`.
+
+    Returns:
+        both in the order of `ids`.
+
+    Raises:
+        ValueError: a share or a rule that is not allowed, or nothing on one of the sides.
+
+    >>> split([f"nih_{patient:08d}_{visit:03d}" for patient in range(5) for visit in range(2)], share=0.2)[1]
+    ['nih_00000000_000', 'nih_00000000_001']
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share = {share}: allowed is more than 0 and less than 1")
+    groups = _groups(ids, group)
+    held = _chosen(groups, share, seed)
+    if not held or len(held) == len(groups):
+        first = next(iter(groups), "")
+        raise ValueError(
+            f"share = {share}: {sum(map(len, groups.values()))} images in {len(groups)} groups (such as {first!r}) "
+            "cannot be split so that both sides get some: give another rule for groups, or keep nothing out"
+        )
+    sides: tuple[list[str], list[str]] = [], []
+    for id_ in ids:
+        sides[group_of(id_, group) in held].append(id_)
+    return sides
+
+
+def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) -> tuple[Sources, Sources]:
+    """`split` of a run's sources: what it trains on, and what it must never see.
+
+    A patient or sequence that has both good and bad images is on the same side with all of them.
+    """
+    high, held_high = split(sources.high.ids, share, seed, group)
+    kept = Sources(sources.high.subset(high)), Sources(sources.high.subset(held_high))
+    if sources.low is None:
+        return kept
+    seen = {group_of(id_, group) for id_ in high}
+    unseen = {group_of(id_, group) for id_ in held_high}
+    others = {name: ids for name, ids in _groups(sources.low.ids, group).items() if name not in seen | unseen}
+    unseen |= _chosen(others, share, seed)
+    low = [id_ for id_ in sources.low.ids if group_of(id_, group) not in unseen]
+    if not low:
+        raise SourceError(f"{sources.low.title}: nothing is left to train on once held-out patients are taken away")
+    return Sources(kept[0].high, sources.low.subset(low)), Sources(kept[1].high, _rest(sources.low, low))
+
+
+def _rest(source: Source, ids: list[str]) -> Source | None:
+    rest = set(source.ids) - set(ids)
+    return source.subset(rest) if rest else None
+
+
+def _groups(ids: Iterable[str], rule: str) -> dict[str, list[str]]:
+    try:
+        re.compile(rule)
+    except re.error as error:
+        raise ValueError(f"group = {rule!r}: not a regular expression ({error})") from None
+    groups: dict[str, list[str]] = {}
+    for id_ in ids:
+        groups.setdefault(group_of(id_, rule), []).append(id_)
+    return groups
+
+
+def _chosen(groups: dict[str, list[str]], share: float, seed: int) -> set[str]:
+    """The groups to keep out."""
+    names = sorted(groups)
+    keys = keyed.fold_in(keyed.make_keys(seed, names), "holdout").tolist() if names else []
+    wanted = share * sum(map(len, groups.values()))
+    held: set[str] = set()
+    count = 0
+    for _, name in sorted(zip(keys, names, strict=True)):
+        if abs(count + len(groups[name]) - wanted) < abs(count - wanted):
+            held.add(name)
+            count += len(groups[name])
+    return held

@@ -1,0 +1,89 @@
+"""Meter: losses and time between two lines of the log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, distributed
+
+from enhance.processes import RunError
+from enhance.trainers.base import Losses, Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+T = TypeVar("T")
+
+
+class Meter:
+    """Collects losses without waiting for the device, and makes them into a line of the log now and then.
+
+    Args:
+        fabric: the processes, over which losses are averaged.
+        images: of a step, in all processes together.
+    """
+
+    def __init__(self, fabric: Fabric, images: int) -> None:
+        self._fabric, self._images = fabric, images
+        self._steps: list[tuple[int, Losses]] = []
+        self._waited, self._since = 0.0, time.perf_counter()
+
+    def timed(self, batches: Iterator[T]) -> Iterator[T]:
+        """The same batches; the time that each takes counts as waiting."""
+        while True:
+            start = time.perf_counter()
+            batch = next(batches)
+            self._waited += time.perf_counter() - start
+            yield batch
+
+    def add(self, step: int, losses: Losses) -> None:
+        """The losses of a step, counted from 1."""
+        self._steps.append((step, losses))
+
+    def line(self, epoch: int, trainer: Trainer, interrupted: bool) -> tuple[dict[str, Any], bool]:
+        """What the log says of the steps since the last line; and whether any process was interrupted.
+
+        Raises:
+            RunError: a loss is not finite, in all processes alike.
+        """
+        values, stop = self._values(interrupted)
+        rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in trainer.optimisers.items()}
+        seconds = time.perf_counter() - self._since
+        line = {
+            "step": self._steps[-1][0],
+            "epoch": epoch,
+            "losses": {name: sum(several) / len(several) for name, several in values.items()},
+            "rates": rates,
+            "seconds": round(seconds, 4),
+            "images_per_second": round(self._images * len(self._steps) / seconds, 3),
+            "waiting": round(self._waited / seconds, 4),
+        }
+        self._steps = []
+        self._waited, self._since = 0.0, time.perf_counter()
+        return line, stop
+
+    def _values(self, interrupted: bool) -> tuple[dict[str, list[float]], bool]:
+        """The losses of all steps by name, each checked, as means over the processes."""
+        entries = [(step, name, loss) for step, losses in self._steps for name, loss in losses.items()]
+        device = self._fabric.device
+        flat = torch.stack(
+            [_scalar(loss, device) for _, _, loss in entries] + [torch.tensor(float(interrupted), device=device)]
+        )
+        if self._fabric.world_size > 1:
+            distributed.all_reduce(flat)
+            flat /= self._fabric.world_size
+        *numbers, stop = flat.tolist()
+        values: dict[str, list[float]] = {}
+        for (step, name, _), number in zip(entries, numbers, strict=True):
+            if not math.isfinite(number):
+                raise RunError(f"loss {name!r} is {number} in step {step}; the checkpoint before is intact")
+            values.setdefault(name, []).append(number)
+        return values, stop > 0
+
+
+def _scalar(loss: Tensor, device: torch.device) -> Tensor:
+    return loss.detach().to(device=device, dtype=torch.float32).reshape(())

@@ -1,0 +1,162 @@
+"""The processes of a run and the settings they run under: launching, interrupting, and leaving all as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import distributed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+class RunError(ValueError):
+    """A run that cannot begin or go on: its folder, its options, its sources, or a loss that is no number."""
+
+
+@contextmanager
+def team(devices: str, precision: str) -> Iterator[Fabric]:
+    """The processes of a run, joined for as long as the context lasts: Fabric starts them, or torchrun or SLURM has.
+
+    Args:
+        devices: "auto" (one GPU if there is one, else the CPU), a number N of GPUs (of processes on the CPU where
+            there is none), "cpu", or "cpu:N". Under torchrun and SLURM their number of processes counts instead.
+        precision: "32-true" or "bf16-mixed".
+    """
+    from lightning_fabric import Fabric
+
+    if precision not in PRECISIONS:
+        raise RunError(f"precision = {precision!r}: allowed is {' or '.join(PRECISIONS)}")
+    accelerator, count = read_devices(devices)
+    count, nodes = _given() or (count, 1)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=count,
+        num_nodes=nodes,
+        strategy="ddp" if count * nodes > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )
+    joined = distributed.is_available() and distributed.is_initialized()
+    fabric.launch()
+    try:
+        yield fabric
+    finally:
+        if not joined and distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def read_devices(devices: str) -> tuple[str, int]:
+    """The value of `devices` as Fabric's accelerator and number of processes on this machine.
+
+    >>> read_devices("cpu:2")
+    ('cpu', 2)
+    """
+    kind, _, number = devices.partition(":") if devices.startswith("cpu") else ("", "", devices)
+    if devices in ("auto", "cpu"):
+        number = "1"
+    if kind not in ("", "cpu") or not number.isdecimal() or int(number) < 1:
+        raise RunError(f"devices = {devices!r}: allowed is auto, a number of GPUs, cpu, or cpu:N for N processes")
+    gpus = 0 if kind == "cpu" else torch.cuda.device_count()
+    if gpus and int(number) > gpus:
+        raise RunError(f"devices = {devices!r}: this machine has {gpus} CUDA devices")
+    return "cuda" if gpus else "cpu", int(number)
+
+
+def _given() -> tuple[int, int] | None:
+    """Processes on each machine and machines, where torchrun or SLURM has started us."""
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    if TorchElasticEnvironment.detect():
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    return None
+
+
+def is_first() -> bool:
+    """Whether this is the first process of all, also before they are joined."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
+
+
+def first_only(fabric: Fabric, function: Callable[[], None]) -> None:
+    """Calls a function in the first process; what it raises ends the others too."""
+    problem: Exception | None = None
+    if fabric.is_global_zero:
+        try:
+            function()
+        except (OSError, ValueError) as error:
+            problem = error
+    message = fabric.broadcast(str(problem or ""))
+    if problem is not None:
+        raise problem
+    if message:
+        raise RunError(message)
+
+
+def gather(fabric: Fabric, value: Any) -> list[Any]:
+    """Every process's value, in all of them."""
+    values = [value]
+    if fabric.world_size > 1:
+        values = [None] * fabric.world_size
+        distributed.all_gather_object(values, value)
+    return values
+
+
+@contextmanager
+def settled(device: torch.device) -> Iterator[None]:
+    """Within it torch's generators may be seeded at will, and a CPU takes denormal numbers for 0.
+
+    Dead ReLU maps make denormals, with which a CPU computes ten times slower. Afterwards all is as it was.
+    """
+    flushed = bool(torch.tensor(1e-310, dtype=torch.float64) * 1 == 0)
+    torch.set_flush_denormal(True)
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.set_flush_denormal(flushed)
+
+
+class Interruption:
+    """Notes Ctrl-C and SIGTERM instead of stopping in the middle of a step; a second one stops at once.
+
+    >>> with Interruption() as interruption:
+    ...     interruption.came
+    False
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._process = os.getpid()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._note)
+            except ValueError:  # not the main thread: interruptions go elsewhere
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if os.getpid() != self._process:  # a worker that was forked: Ctrl-C is for its parent
+            if number == signal.SIGTERM:
+                os._exit(143)
+            return
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True

@@ -1,0 +1,185 @@
+"""A small vessel segmenter: what tells whether enhanced photographs show their vessels better.
+
+It is nobody's published network. It is trained here, on whatever images with vessel masks there are, so that the Dice
+of enhanced images can be measured without anybody's weights; figures made with different segmenters do not compare.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from degrade import image_io
+from degrade.stream import PairStream, Source
+from enhance.networks.base import check_one_of, check_whole
+from enhance.networks.blocks import double, instance_norm, pad_to_multiple
+
+_FORMAT = "enhance segmenter 1"
+_LEVELS = 4
+
+
+class VesselSegmenter(nn.Module):
+    """A U-Net of four levels with instance norm.
+
+    Args:
+        channels: of the images, 1 or 3.
+        width: maps at full size; twice as many at each level below.
+
+    >>> segmenter = VesselSegmenter(width=4)
+    >>> segmenter(torch.rand(1, 3, 61, 97)).shape
+    torch.Size([1, 1, 61, 97])
+    """
+
+    def __init__(self, channels: int = 3, width: int = 16) -> None:
+        super().__init__()
+        check_one_of("channels", channels, (1, 3))
+        self.options = {"channels": channels, "width": check_whole("width", width)}
+        widths = [width * 2**level for level in range(_LEVELS)]
+        self.down = nn.ModuleList(
+            _double_convolution(low, high) for low, high in zip([channels, *widths], widths, strict=False)
+        )
+        self.up = nn.ModuleList(_double_convolution(3 * low, low) for low in reversed(widths[:-1]))
+        self.last = nn.Conv2d(width, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, 1, H, W) of images (B, C, H, W) in [0, 1] of any size."""
+        height, width = image.shape[-2:]
+        smallest = 2 * 2 ** (_LEVELS - 1)  # the lowest level must be more than one pixel for its norm
+        x = pad_to_multiple(image, smallest // 2, smallest) * 2 - 1
+        kept = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            kept.append(x)
+        kept.pop()
+        for block in self.up:
+            x = block(torch.cat([double(x), kept.pop()], 1))
+        logits: Tensor = self.last(x)
+        return logits[..., :height, :width]
+
+    @torch.no_grad()
+    def segment(self, image: Tensor, mask: Tensor) -> Tensor:
+        """The probability of a vessel, (B, 1, H, W) in [0, 1]; nothing outside the mask (B, 1, H, W).
+
+        A channel more or less than the network has is repeated or averaged.
+        """
+        channels = self.options["channels"]
+        if image.shape[1] != channels:
+            image = image.expand(-1, 3, -1, -1) if channels == 3 else image.mean(1, keepdim=True)
+        probability: Tensor = self(image.float()).sigmoid() * mask
+        return probability
+
+
+def train_segmenter(
+    source: Source,
+    *,
+    steps: int = 600,
+    batch_size: int = 4,
+    size: int | None = 384,
+    crop: int = 192,
+    width: int = 16,
+    seed: int = 0,
+    workers: int = 0,
+    device: str | torch.device = "cpu",
+    report: Callable[[int, float], object] = lambda step, loss: None,
+) -> VesselSegmenter:
+    """Trains a segmenter on clean images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
+
+    Args:
+        source: images with the map "vessels".
+        steps, batch_size, crop: how long, on how many windows of how many pixels at once.
+        size: what images are fitted into; the segmenter serves images of about that size.
+        width: of the network.
+        seed: of weights and windows.
+        report: called with each step and its loss.
+
+    Raises:
+        ValueError: the source has no map "vessels", or fewer images than a batch.
+    """
+    if "vessels" not in source.load(0):
+        raise ValueError(f"{source.title} has no map 'vessels'")
+    if len(source) < batch_size:
+        raise ValueError(f"{source.title} has {len(source)} images, fewer than batch_size = {batch_size}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = VesselSegmenter(source.load(0)["image"].shape[0], width).to(device)
+    stream = PairStream(
+        source,
+        "cofe-net",
+        batch_size=batch_size,
+        size=size,
+        crop=crop,
+        hflip=True,
+        vflip=True,
+        seed=seed,
+        workers=workers,
+        device=device,
+        rank=0,
+        world_size=1,
+        drop_last=True,
+        cache_bytes=2**30,
+    )
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    step = 0
+    while step < steps:
+        for batch in stream:
+            loss = _loss(network(batch.clean), batch.maps["vessels"], batch.mask)
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            optimiser.step()
+            schedule.step()
+            report(step, loss.item())
+            step += 1
+            if step == steps:
+                break
+        stream.set_epoch(stream.epoch + 1)
+    return network.requires_grad_(False).eval()
+
+
+def save_segmenter(network: VesselSegmenter, path: str | os.PathLike[str]) -> None:
+    """Writes weights and options as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    image_io.write_bytes(path, save(tensors, {"format": _FORMAT, "options": json.dumps(network.options)}))
+
+
+def load_segmenter(path: str | os.PathLike[str]) -> VesselSegmenter:
+    """A segmenter that `save_segmenter` wrote, in eval mode on the CPU; ValueError for anything else."""
+    from safetensors import SafetensorError, safe_open
+
+    name = os.fspath(path)
+    try:
+        with safe_open(Path(path), "pt") as opened:
+            about = opened.metadata() or {}
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{name!r} is missing, damaged or no safetensors file: {error}") from None
+    if about.get("format") != _FORMAT:
+        raise ValueError(f"{name!r} is no segmenter of 'enhance segmenter'")
+    options: dict[str, Any] = json.loads(about["options"])
+    network = VesselSegmenter(**options)
+    network.load_state_dict(tensors)
+    return network.requires_grad_(False).eval()
+
+
+def _loss(logits: Tensor, vessels: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy plus one minus soft Dice, within the field of view."""
+    entropy = (F.binary_cross_entropy_with_logits(logits, vessels, reduction="none") * mask).sum() / mask.sum()
+    probability = logits.sigmoid() * mask
+    overlap = 2 * (probability * vessels).sum() + 1
+    return entropy + 1 - overlap / (probability.sum() + (vessels * mask).sum() + 1)
+
+
+def _double_convolution(low: int, high: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(low, high, 3, padding=1), instance_norm(high), nn.ReLU(),
+        nn.Conv2d(high, high, 3, padding=1), instance_norm(high), nn.ReLU(),
+    )  # fmt: skip

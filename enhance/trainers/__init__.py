@@ -1,0 +1,61 @@
+"""The trainers of the five networks, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from degrade.settings import closest
+from enhance.configuration import read_config
+from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater, frozen
+
+__all__ = ["TRAINERS", "Config", "Losses", "Sources", "Trainer", "Updater", "frozen", "trainer"]
+
+_CLASSES = {
+    "pcenet": "PCETrainer",
+    "zhao": "ZhaoTrainer",
+    "magenet": "MAGETrainer",
+    "xbdcnn": "XBDCNNTrainer",
+    "sspnet": "SSPTrainer",
+}
+
+
+class _Lazy(Mapping[str, type[Trainer]]):
+    """The classes, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> type[Trainer]:
+        called = _CLASSES[name]
+        found: type[Trainer] = getattr(import_module(f"enhance.trainers.{name}"), called)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in _CLASSES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CLASSES)
+
+    def __len__(self) -> int:
+        return len(_CLASSES)
+
+
+TRAINERS: Mapping[str, type[Trainer]] = _Lazy()
+
+
+def trainer(name: str, **config: Any) -> Trainer:
+    """A trainer with new weights, drawn from its configuration's seed: the same ones wherever it is made.
+
+    Args:
+        name: pcenet, zhao, magenet, xbdcnn or sspnet.
+        config: fields of the trainer's configuration that differ from its defaults.
+
+    Raises:
+        ValueError: an unknown name or field, or a value that is not allowed.
+
+    >>> trainer("xbdcnn", width=4, level_width=4, steps=100).config.batch_size
+    32
+    """
+    if name not in TRAINERS:
+        raise ValueError(f"unknown trainer {name!r}{closest(name, TRAINERS)}")
+    kind = TRAINERS[name]
+    return kind(read_config(kind.config_class, config))

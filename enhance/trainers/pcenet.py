@@ -1,0 +1,103 @@
+"""PCE-Net's training: sequences of degraded copies, L1, and the feature pyramid constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import Adam
+
+from degrade.stream import Batch, PairStream
+from enhance.losses import feature_pyramid_constraint, seqlc_l1
+from enhance.networks.pcenet import PCENet
+from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
+from enhance.trainers.schedules import linear_decay
+from enhance.trainers.seeding import seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class PCEConfig(Config):
+    """Defaults: Liu et al., MICCAI 2022 ("paper"), and where it is silent the released code ("code").
+
+    Attributes:
+        steps: 200 epochs (paper) of EyeQ's 16,817 good images, four in a step.
+        batch_size: clean images; the network sees `batch_size * views` degraded ones in a step: 16 (paper).
+        size: pixels; drawn from a range (code: one of 286, 306, 326, 346).
+        crop: pixels (paper).
+        recipe: code.
+        views: K, the degraded copies of an image in a step (code; the paper gives no number).
+        lr: learning rate of Adam (paper; the code's default is 2e-4).
+        decay: the last share of the steps, in which the learning rate goes to 0 linearly: 50 of 200 epochs (paper).
+        seq: False is "w/o SeqLC": one degraded copy of each of `batch_size * views` images, so that a step is as large.
+            The constraint is 0 then.
+        lpf: False is "w/o LPF": the encoder is fed plain images, not bands.
+        lambda_c: weight of the feature pyramid constraint beside the L1 of images in [-1, 1] (paper); 0 is "w/o FPC".
+        width: feature maps of the first level (code).
+    """
+
+    steps: int = 840_800
+    batch_size: int = 4
+    size: int | tuple[int, int] | None = (286, 346)
+    crop: int | None = 256
+    recipe: str = "pce-net"
+    channels: int = 3
+    views: int = 4
+    lr: float = 1e-3
+    decay: float = 0.25
+    seq: bool = True
+    lpf: bool = True
+    lambda_c: float = 0.1
+    width: int = 64
+
+
+class PCETrainer(Trainer):
+    """L_E + lambda_C L_C on K degraded copies of each image; black outside the field of view."""
+
+    name = "pcenet"
+    config_class = PCEConfig
+    config: PCEConfig
+
+    def __init__(self, config: PCEConfig) -> None:
+        super().__init__(config)
+        with seeded(config.seed):
+            self._network = PCENet(config.channels, config.width, config.lpf)
+        self.networks = nn.ModuleDict({"network": self._network})
+        self.optimisers = {"network": Adam(self._network.parameters(), config.lr, betas=(0.9, 0.999))}
+
+    @property
+    def enhancer(self) -> PCENet:
+        return self._network
+
+    def stream(self, sources: Sources, **placing: Any) -> PairStream:
+        config = self.config
+        return PairStream(
+            sources.high,
+            config.recipe,
+            batch_size=config.batch_size if config.seq else config.batch_size * config.views,
+            views=config.views if config.seq else 1,
+            size=config.size,
+            crop=config.crop,
+            hflip=True,
+            vflip=True,
+            seed=config.seed,
+            drop_last=True,
+            **placing,
+        )
+
+    def step(self, batch: Batch, number: int, update: Updater) -> Losses:
+        degraded = batch.degraded if batch.degraded.ndim == 5 else batch.degraded[:, None]
+        images, copies = degraded.shape[:2]
+        mask = batch.mask.repeat_interleave(copies, 0)
+        output = self._network(degraded.flatten(0, 1) * 2 - 1, mask)
+        enhanced = output.image.unflatten(0, (images, copies))
+        l1 = seqlc_l1(enhanced, batch.clean * 2 - 1, batch.mask)
+        constraint = feature_pyramid_constraint([level.unflatten(0, (images, copies)) for level in output.features])
+        total = l1 + self.config.lambda_c * constraint
+        update("network", total)
+        return {"total": total.detach(), "l1": l1.detach(), "constraint": constraint.detach()}
+
+    def rate(self, number: int) -> Mapping[str, float]:
+        config = self.config
+        return {"network": linear_decay(config.lr, number, config.steps, config.decay)}
