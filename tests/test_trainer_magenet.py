@@ -50,7 +50,7 @@ def test_switches():
 
 def test_maps():
     """Vessels are needed for the segmentation alone."""
-    assert tiny().maps == MAGETrainer.maps == ("vessels",)
+    assert tiny().maps == ("vessels",)
     assert tiny(rsp="none").maps == ()
 
 
