@@ -61,7 +61,8 @@ RECIPES: Mapping[str, Preset] = {
     "x-bdcnn": Preset(
         PoissonGaussian,
         "Poisson-Gaussian noise of X-ray detectors",
-        "Yin et al.: X-Ray Image Enhancement Using Blind Denoising Neural Networks (X-BDCNN);\n"
+        "Wang et al.: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks (X-BDCNN), "
+        "WI-IAT 2021;\n"
         "where eta enters follows from its Table II.",
     ),
     "cornea": Preset(

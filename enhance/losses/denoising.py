@@ -1,7 +1,7 @@
 """X-BDCNN: the loss of the denoised image, and two that shape the estimated noise levels.
 
-Source: Yin et al., "X-Ray Image Enhancement Using Blind Denoising Neural Networks" (X-BDCNN); its losses on levels are
-those of Guo et al., CBDNet, CVPR 2019.
+Source: Wang et al., "X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks" (X-BDCNN),
+WI-IAT 2021; its losses on levels are those of Guo et al., CBDNet, CVPR 2019.
 """
 
 from __future__ import annotations
