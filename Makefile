@@ -14,9 +14,9 @@ demo: $(VENV)/installed
 	done
 	$(BIN)/degrade preview "phantom:chest?count=2&size=512" $(DEMO)/x-bdcnn.png --recipe x-bdcnn
 	$(BIN)/degrade preview "phantom:cornea?count=2&size=384" $(DEMO)/cornea.png --recipe cornea
-	$(BIN)/enhance train xbdcnn "phantom:chest?count=40&size=128" --out $(DEMO)/denoiser --steps 200 \
-		--set width=16 --set level_width=16 --set crop=64 --set batch_size=16 --validate-every 100
-	$(BIN)/enhance evaluate $(DEMO)/denoiser gaussian "phantom:chest?count=40&size=128" --recipe x-bdcnn \
+	OMP_NUM_THREADS=1 $(BIN)/enhance train xbdcnn "phantom:chest?count=40&size=128" --out $(DEMO)/denoiser --steps 150 \
+		--set width=16 --set level_width=16 --set crop=64 --set batch_size=16 --validate-every 75 --workers 1 --cache 1
+	OMP_NUM_THREADS=1 $(BIN)/enhance evaluate $(DEMO)/denoiser gaussian "phantom:chest?count=40&size=128" --recipe x-bdcnn \
 		--held-out $(DEMO)/denoiser --sheet $(DEMO)/denoised.png
 	@echo
 	@echo "Pictures to open:"
