@@ -1,27 +1,103 @@
-"""Timing on machines that are never quiet: medians of interleaved calls, ratios of things measured in one run."""
+"""Timing on machines that are never quiet: interleaved calls, medians with quartiles, ratios of one run."""
 
 from __future__ import annotations
 
 import gc
-import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
+Key = TypeVar("Key", bound=Hashable)
+Row = dict[str, Any]
+"""A row of a table: column titles to numbers, texts, `Spread`s, or None for what is not measured."""
 
-def medians(functions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Median seconds of each function; one call of each in turn, after a call of each that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of several measurements, and the lower and upper quartile: half of all lie between these."""
+
+    median: float
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """
+        >>> Spread.of([1.0, 2.0, 3.0, 4.0, 100.0])
+        Spread(median=3.0, lower=2.0, upper=4.0)
+        """
+        if len(values) < 2:
+            return cls(values[0], values[0], values[0])
+        lower, median, upper = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, lower, upper)
+
+    def __mul__(self, factor: float) -> Spread:
+        return Spread(self.median * factor, self.lower * factor, self.upper * factor)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.lower:.3g}..{self.upper:.3g})"
+
+
+def measure(
+    functions: Mapping[Key, Callable[[], object]],
+    rounds: int = 7,
+    *,
+    device: str = "cpu",
+    before: Callable[[Key], object] | None = None,
+    repeats: int = 20,
+) -> dict[Key, Spread]:
+    """Seconds of a call of each function: one of each in turn, `rounds` times, after one that does not count.
+
+    Args:
+        functions: what to time, by name.
+        rounds: how often.
+        device: "cuda" times with the GPU's events.
+        before: called before each measurement with the function's name; takes no part in the time.
+        repeats: on a GPU, the calls between two events, so that a queue of work is timed and not its beginning.
+    """
+    times: dict[Key, list[float]] = {name: [] for name in functions}
     for counted in range(-1, rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
-            function()
+            if before is not None:
+                before(name)
+            seconds = _on_gpu(function, repeats) if device == "cuda" else _on_cpu(function)
             if counted >= 0:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+                times[name].append(seconds)
+    return {name: Spread.of(values) for name, values in times.items()}
+
+
+def _on_cpu(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def _on_gpu(function: Callable[[], object], repeats: int) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    start.record()
+    for _ in range(repeats):
+        function()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3 / repeats
+
+
+def set_threads(count: int) -> None:
+    """For torch, for what takes its number of threads from torch, and for OpenCV where it is installed."""
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+        torch.zeros(1 << 20).add_(1)  # wakes them, which is no part of what is measured
+    try:
+        import cv2
+    except ImportError:
+        return
+    cv2.setNumThreads(count)
 
 
 def peak_extra_bytes(function: Callable[[], object]) -> int | None:
@@ -45,13 +121,3 @@ def _status(field: str) -> int:
         if line.startswith(field):
             return int(line.split()[1]) * 1024
     raise LookupError(field)
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = f"{len(names)} x {names[0]}" if names else model
-    return f"{model}; Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads"

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from degrade import kernels
 from degrade.functional.noise import gaussian
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the multipliers of the paper, table 2
@@ -175,6 +176,10 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
     >>> drawn["spot_center"].shape, drawn["spot_center"].dtype
     (torch.Size([3, 8]), torch.float64)
     """
+    if kernels.triton_serves(keys.device):
+        from degrade.triton import random
+
+        return random.uniforms(keys, streams)
     index: list[int] = []
     tags: list[tuple[int, int]] = []
     for stream, count in streams.items():
@@ -229,6 +234,10 @@ def normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtyp
     >>> normals(make_keys(0, 2), "noise", (3, 32, 32)).shape
     torch.Size([2, 3, 32, 32])
     """
+    if dtype == torch.float32 and kernels.triton_serves(keys.device):
+        from degrade.triton import random
+
+        return random.normals(keys, stream, shape)
     count = math.prod(shape)
     blocks = -(-count // 4)
     output = torch.empty(keys.shape[0], 4, blocks, dtype=dtype, device=keys.device)

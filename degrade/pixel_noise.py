@@ -16,51 +16,70 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade import keyed
+from degrade import kernels, keyed
 from degrade.functional.noise import gaussian
 from degrade.functional.poisson import poisson_unchecked
 
 Block = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 
-def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
+def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool = False) -> Tensor:
     """Poisson(photons image) / photons + N(0, sigma^2), pixel by pixel.
 
     The same numbers for a sample alone and in any batch. Without gradients the work on a CPU needs a few MB beside
-    the result; with them, the graph's tensors as well. Differentiable in all but the keys (see `poisson`).
+    the result, and on a GPU it is one kernel; with them, the graph's tensors as well. Differentiable in all but the
+    keys (see `poisson`).
 
     Args:
-        image: (B, C, H, W) float32 or float64, at least 0.
-        photons: (B,), of the image's type: photons at image value 1, above 0.
-        sigma: (B,), of the image's type: on the image's scale.
+        image: (B, C, H, W), at least 0; float16 and bfloat16 are computed in float32.
+        photons: (B,), float32, or float64 for such images: photons at image value 1, above 0.
+        sigma: (B,), of that type: on the image's scale.
         keys: (B,) int64.
+        clip: to [0, 1].
 
     Returns:
-        (B, C, H, W), not clipped.
+        (B, C, H, W), of the image's type.
     """
-    return _by_halves(image, photons, sigma, keys, _block)
+    gradients = _gradients(image, photons, sigma)
+    if not gradients and image.dtype != torch.float64 and kernels.triton_serves(image.device):
+        from degrade.triton import noise
+
+        return noise.noisy(image, photons, sigma, keys, clip)
+    return _finished(_by_halves(image.to(photons.dtype), photons, sigma, keys, _block), image.dtype, clip)
 
 
-def fast_noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
+def fast_noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool = False) -> Tensor:
     """`noisy`, compiled at the first call (ten seconds or so, kept for the process and on disk): several times faster.
 
     The same random words, the same counts but for a handful of pixels (their arithmetic is rounded differently).
-    Gradients go the uncompiled way. So does everything, after one warning, where nothing can be compiled.
+    Gradients go the uncompiled way, and images on a GPU to a kernel that needs no compiling here. So does everything,
+    after one warning, where nothing can be compiled.
     """
-    gradients = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (image, photons, sigma))
-    if gradients or image.numel() == 0 or not _compiler.works:
-        return noisy(image, photons, sigma, keys)
+    on_gpu = kernels.triton_serves(image.device)
+    if on_gpu or _gradients(image, photons, sigma) or image.numel() == 0 or not _compiler.works:
+        return noisy(image, photons, sigma, keys, clip)
     with _compiler.lock:  # dynamo compiles for one thread at a time
         try:
-            return _by_halves(image, photons, sigma, keys, _compiled(), whole=True)
+            result = _by_halves(image.to(photons.dtype), photons, sigma, keys, _compiled(), whole=True)
+            return _finished(result, image.dtype, clip)
         except Exception as error:  # whatever a missing or broken compiler raises
             reason = error
-    degraded = noisy(image, photons, sigma, keys)  # what is wrong with the arguments is raised here
+    degraded = noisy(image, photons, sigma, keys, clip)  # what is wrong with the arguments is raised here
     if _compiler.works:
         _compiler.works = False
         first = str(reason).strip().partition("\n")[0]
         warnings.warn(f"torch.compile failed, noise is drawn uncompiled, slower: {first}", stacklevel=3)
     return degraded
+
+
+def _gradients(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _finished(result: Tensor, dtype: torch.dtype, clip: bool) -> Tensor:
+    if clip:
+        result = result.clamp(0, 1) if result.requires_grad else result.clamp_(0, 1)
+    return result.to(dtype)
 
 
 class _Compiler:
@@ -89,7 +108,7 @@ def _by_halves(
     on_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
     rows = 1 if on_cpu else max(image.shape[0], 1)
     columns = keyed.BLOCK if on_cpu and not whole else max(blocks, 1)
-    gradients = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (image, photons, sigma))
+    gradients = _gradients(image, photons, sigma)
     output = None if gradients else torch.empty_like(halves, memory_format=torch.contiguous_format)
     done = []
     each = zip(*(torch.split(tensor, rows) for tensor in (halves, photons, sigma, keys)), strict=True)

@@ -86,10 +86,7 @@ class PoissonGaussian(Degradation):
         eta, sigma = (parameters[name].to(device=image.device, dtype=dtype) for name in ("eta", "sigma"))
         draw = pixel_noise.fast_noisy if self.compiled else pixel_noise.noisy
         keys = parameters["noise_key"].to(image.device)
-        degraded = draw(image.to(dtype), eta * self.levels, sigma / self.levels, keys)
-        if self.settings["clip"]:
-            degraded = degraded.clamp(0, 1) if degraded.requires_grad else degraded.clamp_(0, 1)
-        return degraded.to(image.dtype)
+        return draw(image, eta * self.levels, sigma / self.levels, keys, bool(self.settings["clip"]))
 
     def _check_parameters(self, parameters: Any, image: Tensor) -> None:
         super()._check_parameters(parameters, image)

@@ -17,12 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from degrade import image_io
+from degrade.recipes import recipe
 from degrade.stream import PairStream, Source
 from enhance.networks.base import check_one_of, check_whole
 from enhance.networks.blocks import double, instance_norm, pad_to_multiple
 
 _FORMAT = "enhance segmenter 1"
 _LEVELS = 4
+_COLOURS: dict[str, Any] = {"type": "001", "halo_strength": 0, "hole_depth": 0, "hole_slope": 0}
+"""Settings of recipe cofe-net that leave its changes of colour alone."""
 
 
 class VesselSegmenter(nn.Module):
@@ -89,7 +92,10 @@ def train_segmenter(
     device: str | torch.device = "cpu",
     report: Callable[[int, float], object] = lambda step, loss: None,
 ) -> VesselSegmenter:
-    """Trains a segmenter on clean images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
+    """Trains a segmenter on sharp images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
+
+    Brightness, contrast and saturation vary, so that it looks for vessels and not for the colours that they have in
+    these images: what an enhancement network makes has other colours.
 
     Args:
         source: images with the map "vessels".
@@ -111,7 +117,7 @@ def train_segmenter(
         network = VesselSegmenter(source.load(0)["image"].shape[0], width).to(device)
     stream = PairStream(
         source,
-        "cofe-net",
+        recipe("cofe-net", **_COLOURS),
         batch_size=batch_size,
         size=size,
         crop=crop,
@@ -130,7 +136,7 @@ def train_segmenter(
     step = 0
     while step < steps:
         for batch in stream:
-            loss = _loss(network(batch.clean), batch.maps["vessels"], batch.mask)
+            loss = _loss(network(batch.degraded), batch.maps["vessels"], batch.mask)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()

@@ -1,4 +1,4 @@
-"""What several tests share: where the optional real data is, and the two ways that a degradation is computed."""
+"""What several tests share: where the optional real data is, and the ways that a degradation is computed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from degrade import Degradation, Parameters
+from degrade.fundus import model
+from degrade.fundus.model import Route
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -36,13 +38,22 @@ def _shared(name: str) -> Path:
 Apply = Callable[[Degradation, Tensor, Parameters, Tensor], Tensor]
 
 
-@pytest.fixture(params=["in place", "batched"])
-def apply(request: pytest.FixtureRequest) -> Apply:
-    """`d.apply` on the path without gradients, and on the one with; the same tests run over both."""
+@pytest.fixture(params=list(Route), ids=lambda route: route.value)
+def apply(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Apply:
+    """`d.apply` on each of the routes of the fundus model, so that the same tests run over all of them.
 
-    def run(d: Degradation, image: Tensor, parameters: Parameters, mask: Tensor) -> Tensor:
-        if request.param == "in place":
-            return d.apply(image, parameters, mask)
-        return d.apply(image.clone().requires_grad_(), parameters, mask).detach()
+    Triton's kernels run on the CPU, in its interpreter, where there is no GPU. What a route does not serve (8-bit
+    rounding, `exact` fields on a GPU) goes the way that `choose` has for it.
+    """
+    route: Route = request.param
+    for package in (route.value,) if route in (Route.NUMBA, Route.TRITON) else ():
+        pytest.importorskip(package)
 
-    return torch.enable_grad()(run)
+    def chosen(image: Tensor, *, differentiable: bool, exact: bool, emulate_8bit: bool) -> Route:
+        if differentiable:
+            return Route.BATCHED
+        served = not emulate_8bit or route in (Route.BATCHED, Route.IN_PLACE)
+        return route if served and not (exact and route is Route.TRITON) else Route.IN_PLACE
+
+    monkeypatch.setattr(model, "choose", chosen)
+    return lambda d, image, parameters, mask: d.apply(image, parameters, mask)

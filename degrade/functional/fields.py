@@ -11,6 +11,8 @@ a matrix, the reflections folded in. Two ways to it, equal but for interpolation
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -66,14 +68,15 @@ def blur_field(field: Tensor, kernel: Tensor, sigma: Tensor) -> Tensor:
         kernel: (B, 2) width and height of the kernel, fractions of the shorter side, at most 2.
         sigma: (B,) standard deviation before cutting, fraction of the shorter side.
     """
-    size = (field.shape[-2], field.shape[-1])
-    y, x = _blur_matrices(size, 1, kernel, sigma)
+    height, width = field.shape[-2:]
+    side = min(height, width)
+    y, x = (_blur_matrix(n, 1, kernel[:, i], sigma, side) for i, n in ((1, height), (0, width)))
     return y @ field @ x.transpose(1, 2)
 
 
 def ring_nodes(
     center: Tensor,
-    inner: Tensor | None,
+    inner: Tensor,
     outer: Tensor,
     kernel: Tensor,
     sigma: Tensor,
@@ -85,8 +88,9 @@ def ring_nodes(
 
     Args:
         center: (B, 2), fractions of width and height.
-        inner: (B,) radius of the hole in the ring, fraction of the shorter side; None for a disk.
-        outer: (B,) radius.
+        inner: (K,) radii of the holes in the rings, fractions of the shorter side; K <= B: the first K are rings, the
+            others disks.
+        outer: (B,) radii.
         kernel, sigma: as for `blur_field`.
         size: height and width of the frame in pixels.
         step: a power of two.
@@ -97,24 +101,25 @@ def ring_nodes(
 
     >>> center, radius, kernel = torch.tensor([[0.5, 0.4]]), torch.tensor([0.3]), torch.tensor([[0.3, 0.4]])
     >>> slow = blur_field(disk(center, radius, (256, 320)), kernel, kernel[:, 0])
-    >>> nodes = ring_nodes(center, None, radius, kernel, kernel[:, 0], (256, 320), step=4, reach=64)
+    >>> nodes = ring_nodes(center, radius[:0], radius, kernel, kernel[:, 0], (256, 320), step=4, reach=64)
     >>> bool((refine(nodes[0], (256, 320), step=4) - slow[0]).abs().max() < 0.01)
     True
     """
-    y, x = _blur_matrices(size, step, kernel, sigma, reach)
-    batch, nodes, width = x.shape
-    running = functional.pad(x.transpose(1, 2).cumsum(1), (0, 0, 1, 0)).view(batch * (width + 1), nodes)
-    offset = torch.arange(batch, device=x.device)[:, None] * (width + 1)
+    side = min(size)
+    y = _blur_matrix(size[0], step, kernel[:, 1], sigma, side, reach)
+    running = _running_sums(size[1], step, kernel[:, 0], sigma, side, reach)
+    offset = torch.arange(len(running), device=y.device)[:, None] * running.shape[1]
 
     def chords_blurred(radius: Tensor) -> Tensor:
-        first, last = _chords(center, radius, size)
-        picked = running.index_select(0, (last + offset).flatten())
-        return picked.sub_(running.index_select(0, (first + offset).flatten()))
+        count = len(radius)
+        first, last = (column + offset[:count] for column in _chords(center[:count], radius, size))
+        picked = running.flatten(0, 1).index_select(0, last.flatten())
+        picked.sub_(running.flatten(0, 1).index_select(0, first.flatten()))
+        return picked.view(count, size[0], -1)
 
     rows = chords_blurred(outer)
-    if inner is not None:
-        rows -= chords_blurred(inner)
-    rows = rows.view(batch, size[0], nodes)
+    if len(inner):
+        rows[: len(inner)] -= chords_blurred(inner)
     # y is banded: a block of its rows needs only the pixels within reach
     blocks = []
     for start in range(0, y.shape[1], -(-y.shape[1] // _BLOCKS)):
@@ -122,7 +127,7 @@ def ring_nodes(
         first, last = ((node - (2 if step > 1 else 0)) * step for node in (start, stop - 1))
         low, high = max(min(first, size[0] - 1) - reach, 0), min(max(last, 0) + reach + 1, size[0])
         blocks.append(y[:, start:stop, low:high] @ rows[:, low:high])
-    return torch.cat(blocks, dim=1)
+    return torch.cat(blocks, dim=1).flip(2)
 
 
 def refine(nodes: Tensor, size: tuple[int, int], step: int) -> Tensor:
@@ -135,6 +140,20 @@ def refine(nodes: Tensor, size: tuple[int, int], step: int) -> Tensor:
     return nodes[2 : 2 + size[0], 2 : 2 + size[1]]
 
 
+@functools.cache
+def weights_between(step: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(step, 6): `refine` as weights: pixel i is made of the nodes i // step to i // step + 5 of `ring_nodes`.
+
+    >>> weights_between(2)
+    tensor([[ 0.0000,  0.0000,  1.0000,  0.0000,  0.0000,  0.0000],
+            [ 0.0000, -0.0625,  0.5625,  0.5625, -0.0625,  0.0000]])
+    """
+    nodes = torch.eye(6, dtype=dtype)  # six nodes, each once 1
+    for _ in range(step.bit_length() - 1):
+        nodes = _refine(nodes, 0)
+    return nodes[2 : 2 + step].contiguous()
+
+
 def _chords(center: Tensor, radius: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """First column of a disk in every row (B, H), and the one after its last; equal where the row misses it."""
     dx, dy = offsets(center, size)
@@ -144,6 +163,36 @@ def _chords(center: Tensor, radius: Tensor, size: tuple[int, int]) -> tuple[Tens
     first = (middle - half).ceil().clamp(0, size[1])
     last = ((middle + half).floor() + 1).clamp(0, size[1])
     return first.long(), torch.where(half_square < 0, first, torch.maximum(first, last)).long()
+
+
+def _running_sums(length: int, step: int, kernel: Tensor, sigma: Tensor, side: int, reach: int) -> Tensor:
+    """(B, length + 1, outputs): how much of the columns before column c the blur puts into each output.
+
+    **The outputs come in reverse**, and a constant per output is left out: only differences of rows mean anything.
+    With S the running sum of the kernel, S(0) = 1/2 and so on up to 1, output o has S(c - o) of the columns before c,
+    and of their reflections S(o + c) and S(c - 2 (length - 1) + o); the edges have none. Each is a set of windows on
+    the one vector S; the reflections are corners.
+    """
+    first, count = _outputs(length, step)
+    last = first + (count - 1) * step
+    longest = 2 * length + 4 * step
+    half = taps(kernel, sigma, side, longest)
+    sums = functional.pad(
+        torch.cat([half[:, 1:].flip(1), half], dim=1).cumsum(1), (1, 0)
+    )  # S(t) is sums[:, longest + t]
+
+    def windows(start: int, columns: int, outputs: int) -> Tensor:
+        return sums.as_strided((len(sums), columns, outputs), (sums.shape[1], 1, step), longest + start)
+
+    running = windows(-last, length + 1, count).clone(memory_format=torch.contiguous_format)
+    columns = min(reach + 2 * step + 1, length)
+    outputs = min(columns // step + 4, count)
+    running[:, 1 : columns + 1, count - outputs :] += windows(first + 1, columns, outputs).flip(2).sub_(1)
+    running[:, 0, count - outputs :] += windows(first + 1, 1, outputs)[:, 0].flip(1).sub_(1)
+    start = length - columns - 2 * (length - 1) + last - (outputs - 1) * step
+    running[:, length - columns : length, :outputs] += windows(start, columns, outputs).flip(2)
+    running[:, length, :outputs] += windows(start + columns - 1, 1, outputs)[:, 0].flip(1)
+    return running
 
 
 def _refine(field: Tensor, axis: int) -> Tensor:
@@ -167,24 +216,12 @@ def _every_second(axis: int, start: int) -> tuple[slice, ...]:
     return (slice(None),) * axis + (slice(start, None, 2),)
 
 
-def _blur_matrices(
-    size: tuple[int, int], step: int, kernel: Tensor, sigma: Tensor, reach: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """(B, rows, H) and (B, columns, W): the blur of either axis, for the outputs at every `step`-th pixel.
-
-    With `step` above 1 there are two more outputs at either end, which the interpolation uses up.
-    """
-    height, width = size
-    side = min(size)
-    if height == width:
-        kernels, sigmas = torch.cat([kernel[:, 1], kernel[:, 0]]), torch.cat([sigma, sigma])
-        y, x = _blur_matrix(width, step, kernels, sigmas, side, reach).chunk(2)
-        return y, x
-    y = _blur_matrix(height, step, kernel[:, 1], sigma, side, reach)
-    return y, _blur_matrix(width, step, kernel[:, 0], sigma, side, reach)
+def _outputs(length: int, step: int) -> tuple[int, int]:
+    """The pixel of the first output, and how many there are: with `step` above 1, two more at either end."""
+    return (0, length) if step == 1 else (-2 * step, -(-(length - 1) // step) + 5)
 
 
-def _blur_matrix(length: int, step: int, kernel: Tensor, sigma: Tensor, side: int, reach: int | None) -> Tensor:
+def _blur_matrix(length: int, step: int, kernel: Tensor, sigma: Tensor, side: int, reach: int | None = None) -> Tensor:
     """(B, outputs, length): the blur of one axis.
 
     Outputs may lie beyond the ends. The taps that fall outside the frame are folded back in, as a border reflected
@@ -192,7 +229,7 @@ def _blur_matrix(length: int, step: int, kernel: Tensor, sigma: Tensor, side: in
     column without their own reflection. Each term is a set of windows on the one vector of taps; the reflections are
     corners of `reach` pixels, if that is known.
     """
-    first, count = (0, length) if step == 1 else (-2 * step, -(-(length - 1) // step) + 5)
+    first, count = _outputs(length, step)
     longest = 2 * length + 4 * step
     half = taps(kernel, sigma, side, longest)
     weights = torch.cat([half[:, 1:].flip(1), half], dim=1)  # w(t) is weights[:, longest + t]

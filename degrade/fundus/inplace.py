@@ -9,7 +9,6 @@ unless `exact` asks for every pixel.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,31 +20,13 @@ from degrade import keyed
 from degrade.base import Parameters
 from degrade.functional.blur import reach_of, taps
 from degrade.functional.colour import LUMA
-from degrade.functional.fields import refine, ring_nodes
-from degrade.fundus import stages
+from degrade.functional.fields import refine
+from degrade.fundus import parts, stages
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 from degrade.memory import empty
 
-_CHUNK = 8  # images whose small parts are made together
+_CHUNK = 16  # images whose small parts are made together
 _BAND = 1 << 18  # pixels of a band of rows in the blur
-_SMOOTH = 36  # pixels of kernel per pixel of grid: keeps the interpolation under half a grey level
-
-
-@dataclass
-class Field:
-    """A blurred disk or ring of one image, on a grid of every `step`-th pixel."""
-
-    nodes: Tensor
-    step: int
-
-
-@dataclass
-class Patches:
-    """The spots of one image, each in its window (P, P), and the rows and columns of the windows' corners."""
-
-    patches: Tensor
-    tops: list[int]
-    lefts: list[int]
 
 
 @dataclass
@@ -56,9 +37,9 @@ class Sample:
     mask: Tensor
     p: Parameters
     number: dict[str, Any]
-    halo: Field | None
-    hole: Field | None
-    spots: Patches | None
+    halo: parts.Field | None
+    hole: parts.Field | None
+    spots: parts.Patches | None
 
 
 def degrade(
@@ -71,8 +52,8 @@ def degrade(
         chunk = {name: value[start : start + _CHUNK] for name, value in p.items()}
         numbers = {name: value.tolist() for name, value in chunk.items()}
         lit = [i for i, bits in enumerate(numbers["type"]) if bits & ILLUMINATION]
-        halos, holes = (_fields(chunk, name, lit, size, exact) for name in ("halo", "hole"))
-        spots = _patches(chunk, [i for i, bits in enumerate(numbers["type"]) if bits & SPOTS], size)
+        halos, holes = parts.fields(chunk, lit, size, exact)
+        spots = parts.patches(chunk, [i for i, bits in enumerate(numbers["type"]) if bits & SPOTS], size)
         for i in range(len(numbers["type"])):
             row = {name: value[i : i + 1] for name, value in chunk.items()}
             number = {name: values[i] for name, values in numbers.items()}
@@ -97,47 +78,6 @@ def _degrade(s: Sample, emulate_8bit: bool) -> None:
     s.image.mul_(s.mask)
     if emulate_8bit:
         s.image.mul_(255).floor_().div_(255)
-
-
-# what is made for several images at once
-
-
-def _fields(p: Parameters, name: str, rows: list[int], size: tuple[int, int], exact: bool) -> dict[int, Field]:
-    """The blurred rings ("halo") or disks ("hole") of these rows, on as coarse a grid as their kernels allow."""
-    kernel = p["halo_kernel"][:, None].expand(-1, 2) if name == "halo" else p["hole_kernel"]
-    side = min(size)
-    # images that are made together share a grid and a reach; both hang on each image's own kernel alone
-    alike = defaultdict(list)
-    for row, (narrow, wide) in enumerate(torch.stack([kernel.amin(dim=1), kernel.amax(dim=1)], dim=1).tolist()):
-        if row in rows:
-            grid = int(narrow * side / _SMOOTH)
-            step = 1 if exact or grid < 2 else 1 << (grid.bit_length() - 1)
-            alike[step, 1 << reach_of(wide, side).bit_length()].append(row)
-    fields: dict[int, Field] = {}
-    for (step, reach), members in alike.items():
-        radii = [p[key][members] for key in (("halo_inner", "halo_outer") if name == "halo" else ("hole_radius",))]
-        inner, outer = (torch.minimum(*radii), torch.maximum(*radii)) if len(radii) == 2 else (None, radii[0])
-        center, sigma = p[f"{name}_center"][members], p[f"{name}_sigma"][members]
-        nodes = ring_nodes(center, inner, outer, kernel[members], sigma, size, step, reach)
-        fields |= {row: Field(nodes[i], step) for i, row in enumerate(members)}
-    return fields
-
-
-def _patches(p: Parameters, rows: list[int], size: tuple[int, int]) -> dict[int, Patches]:
-    """The spots of these rows."""
-    if not rows or not p["spot_radius"].shape[1]:
-        return {}
-    some = {name: value[rows] for name, value in p.items() if name.startswith("spot_")}
-    reach = stages.spot_reach(stages.largest(some["spot_radius"]), stages.largest(some["spot_kernel"]), min(size))
-    patches, tops, lefts = stages.spot_patches(some, size, reach)
-    made = {}
-    for i, row in enumerate(rows):
-        present = some["spot_height"][i].nonzero().flatten()
-        made[row] = Patches(patches[i][present], tops[i][present].tolist(), lefts[i][present].tolist())
-    return made
-
-
-# what is done image by image
 
 
 def _colour(s: Sample) -> None:
@@ -182,18 +122,14 @@ def _mean(image: Tensor) -> float:
     return sum(means) / len(means)
 
 
-def _whole(field: Field, image: Tensor) -> Tensor:
+def _whole(field: parts.Field, image: Tensor) -> Tensor:
     return refine(field.nodes, (image.shape[-2], image.shape[-1]), field.step)
 
 
 def _spots(s: Sample) -> None:
     if s.spots is None or not s.spots.tops:
         return
-    height, width = s.image.shape[-2:]
-    for patch, top, left in zip(s.spots.patches, s.spots.tops, s.spots.lefts, strict=True):
-        part = patch[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
-        rows, columns = part.shape
-        s.image[:, max(top, 0) : max(top, 0) + rows, max(left, 0) : max(left, 0) + columns] += part
+    s.spots.add_to(s.image)
     s.image.clamp_max_(1)
 
 

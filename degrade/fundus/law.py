@@ -9,6 +9,7 @@ fixed to one number is taken as it is, off the grid too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
 """Colours of the light leak, of 255: white, cyan, green-yellow."""
 
 _PX = 1 / REFERENCE_SIDE
+
+_Number = TypeVar("_Number", float, Tensor)
 
 STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "colour": (ILLUMINATION, ("brightness", "contrast", "saturation")),
@@ -144,14 +147,23 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
     return result
 
 
-def bounds(settings: Mapping[str, Value]) -> dict[str, float]:
-    """The largest spot radius, spot kernel and blur kernel that `draw` can return, as fractions of the side."""
+def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, float]:
+    """At least the largest spot radius and kernels that `draw` can return for such frames, as fractions of the side.
+
+    Plain numbers, so that whoever needs them to lay out its work need not wait for a device.
+    """
+    scale = REFERENCE_SIDE / min(height, width)
     radius = ends(settings["spot_radius"])[1]
-    sigma = _spot_sigma(torch.tensor(radius * REFERENCE_SIDE)).item()
+    offset = max(abs(end) for end in ends(settings["halo_offset"])) * max(height, width) * scale
+    nearest, furthest = (end * REFERENCE_SIDE for end in ends(settings["halo_diameter"]))
+    halo = max(REFERENCE_SIDE + 2 * offset - nearest, furthest - REFERENCE_SIDE)
+    hole = ends(settings["hole_kernel"])[1] * ends(settings["hole_diameter"])[1] * width * scale
     return {
         "spot_radius": radius / 2,
-        "spot_kernel": (ends(settings["spot_kernel"])[1] * sigma + 1) * _PX,
+        "spot_kernel": (ends(settings["spot_kernel"])[1] * _spot_sigma(radius * REFERENCE_SIDE) + 1) * _PX,
         "blur_kernel": ends(settings["blur_kernel"])[1] * ends(settings["blur_sigma"])[1] + _PX,
+        "halo_kernel": (halo + 2) * _PX,
+        "hole_kernel": (hole + 2) * _PX,
     }
 
 
@@ -240,7 +252,7 @@ def _blur(settings: Mapping[str, Value], u: Parameters, one: Parameters) -> Para
     return {"blur_sigma": sigma * _PX, "blur_kernel": _odd(kernel) * _PX}
 
 
-def _spot_sigma(radius: Tensor) -> Tensor:
+def _spot_sigma(radius: _Number) -> _Number:
     return 2 * (5 + 20 * radius / 25)
 
 

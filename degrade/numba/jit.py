@@ -1,0 +1,19 @@
+"""How this room compiles: without the interpreter's lock, kept on disk, free to reorder sums and to fuse products.
+
+Nothing here uses Numba's own threads: each image is one call, and calls for several images run in Python threads. A
+sample's numbers so depend on nothing but itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kernel(function: Function) -> Function:
+    """Compiles a function at its first call (seconds, once on a machine: the result is kept on disk)."""
+    return cast(Function, numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")(function))

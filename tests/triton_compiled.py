@@ -1,0 +1,117 @@
+"""Compiles every kernel of degrade/triton for two GPUs that need not be there: `python -m tests.triton_compiled`.
+
+Not under TRITON_INTERPRET. One line of JSON per kernel and GPU: kernel, arch, ptx (its length), and, where cuobjdump
+comes with Triton, registers and stack (bytes of local memory per thread: spilt registers).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+ARCHITECTURES = (80, 90)
+
+_NOISE = {
+    "output": "*fp32",
+    "image": "*fp32",
+    "photons": "*fp32",
+    "sigma": "*fp32",
+    "keys": "*i64",
+    "count": "i32",
+    "blocks": "i32",
+}
+_UNIFORMS = {"output": "*fp64", "keys": "*i64", "counters": "*i64", "blocks": "i32", "total": "i32"}
+_NORMALS = {"output": "*fp32", "keys": "*i64", "tag": "i64", "count": "i32", "blocks": "i32"}
+_SIZES = dict.fromkeys(("row_stride", "stride", "length", "spots", "height", "width"), "i32")
+_TABLES = {"rows": "*fp32", "records": "*fp32"} | dict.fromkeys(
+    ("row_stride", "stride", "spots", "side", "field_length", "blur_length", "spot_length"), "i32"
+)
+_FIELDS = {"rows": "*fp32", "tables": "*fp32", "across": "*fp16"} | _SIZES
+_SUMS = {"image": "*fp32", "mask": "*fp32", "fields": "*fp16", "rows": "*fp32", "partial": "*fp32"} | dict.fromkeys(
+    ("row_stride", "pixels", "parts", "span"), "i32"
+)
+_LIGHT = dict.fromkeys(("image", "mask", "rows", "records", "partial", "target", "result"), "*fp32")
+_LIGHT |= {"fields": "*fp16", "parts": "i32"} | _SIZES
+_BLUR = dict.fromkeys(("source", "mask", "rows", "records", "target"), "*fp32")
+_BLUR |= {name: kind for name, kind in _SIZES.items() if name != "spots"}
+_ADDED = dict.fromkeys(("source", "mask", "rows", "result"), "*fp32") | {"keys": "*i64", "scale": "fp32", "tag": "i64"}
+_ADDED |= dict.fromkeys(("row_stride", "pixels", "count", "blocks", "programs"), "i32")
+_TILE = {"CHANNELS": 3, "ROWS": 16, "COLUMNS": 64}
+_DOWN = {"ROWS": 64, "COLUMNS": 128, "DEPTH": 32}
+
+KERNELS: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
+    ("degrade.triton.random", "uniforms_kernel", _UNIFORMS, {"BLOCK": 256}),
+    ("degrade.triton.random", "normals_kernel", _NORMALS, {"BLOCK": 256}),
+    ("degrade.triton.noise", "noise_kernel", _NOISE, {"CLIP": True, "BLOCK": 256}),
+    ("degrade.triton.noise", "noise_kernel", _NOISE, {"CLIP": False, "BLOCK": 256}),
+    *(
+        ("degrade.triton.noise", "noise_kernel", _NOISE | {"output": kind, "image": kind}, {"CLIP": True, "BLOCK": 256})
+        for kind in ("*fp16", "*bf16")
+    ),
+    ("degrade.triton.fields", "_tables", _TABLES, {}),
+    ("degrade.triton.fields", "_blur_chords", _FIELDS, {"ROWS": 32, "COLUMNS": 64}),
+    ("degrade.triton.fields", "_blur_down", _FIELDS | {"result": "*fp16"}, _DOWN),
+    *(("degrade.triton.chain", "sums", _SUMS, {"STAGE": i, "CHANNELS": 3, "BLOCK": 1024}) for i in range(3)),
+    ("degrade.triton.chain", "sums", _SUMS | {"image": "*bf16"}, {"STAGE": 2, "CHANNELS": 1, "BLOCK": 1024}),
+    ("degrade.triton.chain", "light", _LIGHT, {"COUNT": 16, **_TILE}),
+    ("degrade.triton.chain", "light", _LIGHT | {"image": "*fp16", "result": "*fp16"}, {"COUNT": 0, **_TILE}),
+    ("degrade.triton.chain", "blur", _BLUR, {"AXIS": 1, "MASKED": False, **_TILE}),
+    ("degrade.triton.chain", "blur", _BLUR, {"AXIS": 0, "MASKED": True, **_TILE}),
+    ("degrade.triton.chain", "blur", _BLUR | {"target": "*bf16"}, {"AXIS": 0, "MASKED": True, **_TILE}),
+    ("degrade.triton.chain", "noise", _ADDED, {"BLOCK": 1024}),
+]
+"""Module, kernel, types of the arguments, values of the constexprs. A module's OPTIONS, if any, are its launches'."""
+
+
+def compile_kernel(module: str, name: str, signature: dict[str, str], constants: dict[str, Any], arch: int) -> Any:
+    """What `triton.compile` returns, with asm["ptx"] and asm["cubin"]; pointers are taken to be aligned to 16 bytes."""
+    home = importlib.import_module(module)
+    kernel = getattr(home, name)
+    places = {argument: (place,) for place, argument in enumerate(kernel.arg_names)}
+    source = ASTSource(
+        fn=kernel,
+        signature={argument: signature.get(argument, "constexpr") for argument in kernel.arg_names},
+        constexprs={places[argument]: value for argument, value in constants.items()},
+        attrs={
+            places[argument]: [["tt.divisibility", 16]] for argument, kind in signature.items() if kind.startswith("*")
+        },
+    )
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(getattr(home, "OPTIONS", {})))
+
+
+def usage(cubin: bytes) -> dict[str, int]:
+    """Registers and bytes of stack per thread; empty where cuobjdump is missing."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        try:
+            tool = triton.knobs.nvidia.cuobjdump.path
+            text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+        except (AttributeError, OSError, RuntimeError, subprocess.CalledProcessError):
+            return {}
+    found = re.search(r"REG:(\d+) STACK:(\d+)", text)
+    return {"registers": int(found[1]), "stack": int(found[2])} if found else {}
+
+
+def main() -> None:
+    """All kernels, or those of the modules named on the command line."""
+    for module, name, signature, constants in KERNELS:
+        if sys.argv[1:] and module not in sys.argv[1:]:
+            continue
+        for arch in ARCHITECTURES:
+            compiled = compile_kernel(module, name, signature, constants, arch)
+            line = {"kernel": name, "arch": arch, "ptx": len(compiled.asm["ptx"])}
+            print(json.dumps(line | usage(compiled.asm["cubin"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
