@@ -18,9 +18,7 @@ COPY = "copy of the batch"
 FEW = 8  # images for gradients, whose graph keeps some twenty batches
 
 
-def chain(
-    sizes: Sequence[int] = (256, 512, 1024), batch: int = 64, rounds: int = 9, device: str = "cuda"
-) -> list[Row]:
+def chain(sizes: Sequence[int] = (256, 512, 1024), batch: int = 64, rounds: int = 9, device: str = "cuda") -> list[Row]:
     """Type 111 of recipe cofe-net, float32, microseconds an image, by the GPU's own clock."""
     return [row for size in sizes for row in _chain(size, batch, rounds, device)]
 
@@ -44,9 +42,9 @@ def _chain(size: int, batch: int, rounds: int, device: str) -> list[Row]:
     candidates: dict[str, Make] = {
         "default": lambda: lambda: d(image, keys, mask),
         "default, field of view estimated": lambda: lambda: d(image, keys),
-        "default in a CUDA graph": lambda: _graph(lambda: d(image, keys, mask), device),
+        "default in a CUDA graph": peers.tried(lambda: _graph(lambda: d(image, keys, mask), device)),
         "kernels alone, parameters drawn before": kernels,
-        "kernels alone in a CUDA graph": lambda: _graph(kernels(), device),
+        "kernels alone in a CUDA graph": peers.tried(lambda: _graph(kernels(), device)),
         "with gradients, forward": lambda: lambda: d(leaf, keys[:few], mask[:few]),
         "with gradients, forward and backward": lambda: backward,
         "drawing the parameters": lambda: lambda: d.draw(keys, size, size),
@@ -85,7 +83,7 @@ def _graph(call: Call, device: str) -> Call:
     """The call, captured once and replayed."""
     if device != "cuda":
         raise Absent("needs a GPU")
-    aside = torch.cuda.Stream()
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):  # what is compiled or allocated once must be over before the capture
         for _ in range(3):

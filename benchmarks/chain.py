@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,14 +78,14 @@ def _candidates(size: int, batch: int, compiled: bool) -> tuple[dict[str, Make],
         "with gradients, forward and backward": lambda: backward,
     }
     if compiled:
-        candidates["torch.compile"] = ahead_of_time
+        candidates["torch.compile"] = peers.tried(ahead_of_time)
     candidates |= {
         SCRIPT: lambda: _script(size, np.float64),
         KINDER: lambda: _script(size, np.float32),
         COPY: lambda: lambda: target.copy_(image),
     }
     fewer = {name: few for name in candidates if name.startswith("with gradients")}
-    return candidates, {name: batch for name in candidates} | fewer | dict.fromkeys((SCRIPT, KINDER), FEW)
+    return candidates, dict.fromkeys(candidates, batch) | fewer | dict.fromkeys((SCRIPT, KINDER), FEW)
 
 
 def _script(size: int, dtype: type) -> Call:
@@ -134,7 +135,7 @@ def memory(sizes: Sequence[int] = (256, 512, 1024), batch: int = 16) -> list[Row
             ("cofe-net, type 111", degrade.recipe("cofe-net", type="111")),
             ("cofe-net-paper, type 111", degrade.recipe("cofe-net-paper", type="111")),
         ):
-            extra = peak_extra_bytes(lambda d=d, image=image, mask=mask, keys=keys: d(image, keys, mask))
+            extra = peak_extra_bytes(partial(d, image, keys, mask))
             megabytes = image.numel() * image.element_size() / 1e6
             rows.append(
                 {

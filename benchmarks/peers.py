@@ -46,14 +46,30 @@ def state(name: str) -> str:
     return str(getattr(module, "__version__", None) or version(name))
 
 
+def tried(make: Make) -> Make:
+    """For what may fail here for reasons that are not ours, so that they are told in the table and end no run."""
+
+    def trial() -> Call:
+        try:
+            call = make()
+            call()
+        except Absent:
+            raise
+        except Exception as error:
+            raise Absent(f"fails: {_first_line(error)}") from error
+        return call
+
+    return trial
+
+
 def ready(candidates: Mapping[str, Make]) -> tuple[dict[str, Call], dict[str, str]]:
-    """Makes the calls to time and tries each once.
+    """Makes the calls to time and calls each once.
 
     Args:
         candidates: names to functions that load a library and return the call.
 
     Returns:
-        the calls that work, and for the others the reason: what another library changed must not end a run.
+        the calls that work, and for those that are absent the reason.
     """
     calls: dict[str, Call] = {}
     reasons: dict[str, str] = {}
@@ -63,8 +79,6 @@ def ready(candidates: Mapping[str, Make]) -> tuple[dict[str, Call], dict[str, st
             call()
         except Absent as absent:
             reasons[name] = str(absent)
-        except Exception as error:
-            reasons[name] = f"fails: {_first_line(error)}"
         else:
             calls[name] = call
     return calls, reasons

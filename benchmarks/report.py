@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.timing import Row, Spread
+from benchmarks.timing import Row, Spread, short
 
 
 def markdown(rows: list[Row]) -> str:
@@ -24,7 +24,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+        return short(value)
     return str(value)
 
 

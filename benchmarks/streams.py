@@ -5,22 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import degrade
-from benchmarks.timing import medians
+from benchmarks.samples import fundus
+from benchmarks.timing import Row, Spread, measure
 from degrade.stream import Batch, PairStream
 
 SIZE, BATCH = 256, 16
+WIDTHS = (32, 64, 128, 256, 272)  # 5 million parameters
 
 
 class UNet(nn.Module):
-    """A plain U-Net of 5 million parameters: the network of the published step."""
+    """A plain U-Net."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256, 272)) -> None:
+    def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         pairs = list(pairwise(widths))
         self.first = _double(3, widths[0])
@@ -43,12 +44,14 @@ def _double(low: int, high: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(low, high, 3, padding=1), nn.ReLU(), nn.Conv2d(high, high, 3, padding=1), nn.ReLU())
 
 
-def overhead() -> list[dict[str, Any]]:
+def overhead(
+    size: int = SIZE, batch_size: int = BATCH, widths: tuple[int, ...] = WIDTHS, rounds: int | None = None
+) -> list[Row]:
     """A training step on a stream against the same step on one constant batch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    images = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 2 * BATCH), SIZE)[0])
-    stream = PairStream(images, "cofe-net", batch_size=BATCH, hflip=True, device=device)
-    network = UNet().to(device)
+    images = degrade.image_io.to_integer(fundus(2 * batch_size, size)[0])
+    stream = PairStream(images, "cofe-net", batch_size=batch_size, hflip=True, device=device)
+    network = UNet(widths).to(device)
     optimiser = torch.optim.Adam(network.parameters())
     constant = next(iter(stream))
     batches = _endless(stream)
@@ -61,60 +64,63 @@ def overhead() -> list[dict[str, Any]]:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    rounds = 50 if device == "cuda" else 5
-    times = medians(
+    times = measure(
         {"constant": lambda: step(constant), "stream": lambda: step(next(batches)), "batch": lambda: next(batches)},
-        rounds,
+        rounds or (50 if device == "cuda" else 5),
     )
     return [
         {
             "device": device,
             "parameters, million": sum(p.numel() for p in network.parameters()) / 1e6,
-            "step on one batch, ms": 1e3 * times["constant"],
-            "step on the stream, ms": 1e3 * times["stream"],
-            "ratio": times["stream"] / times["constant"],
-            "batch alone, ms": 1e3 * times["batch"],
+            "step on one batch, ms": times["constant"] * 1e3,
+            "step on the stream, ms": times["stream"] * 1e3,
+            "ratio": times["stream"].median / times["constant"].median,
+            "batch alone, ms": times["batch"] * 1e3,
         }
     ]
 
 
-def shares() -> list[dict[str, Any]]:
+def shares(size: int = SIZE, batch: int = BATCH, rounds: int = 7) -> list[Row]:
     """Where the time of making a batch goes, in one process: milliseconds a batch."""
-    folder_like = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, BATCH), SIZE)[0])
-    files = [degrade.image_io.encode(image, "png") for image in folder_like]
-    image = degrade.image_io.to_float(folder_like)
+    image, _, keys = fundus(batch, size)
+    whole = degrade.image_io.to_integer(image)
+    files = [degrade.image_io.encode(one, "png") for one in whole]
+    image = degrade.image_io.to_float(whole)
     recipe = degrade.recipe("cofe-net")
-    keys, mask = degrade.make_keys(0, BATCH), recipe.field_of_view(image)
+    mask = recipe.field_of_view(image)
     parts: dict[str, Callable[[], object]] = {
         "decoding PNG (workers)": lambda: [degrade.image_io.read_bytes(file) for file in files],
-        "to float": lambda: torch.stack([degrade.image_io.to_float(one) for one in folder_like]),
+        "to float": lambda: torch.stack([degrade.image_io.to_float(one) for one in whole]),
         "field of view": lambda: recipe.field_of_view(image),
         "degrading": lambda: recipe.sample(image, keys, mask),
     }
-    return [{"part": name, f"ms a batch of {BATCH}": 1e3 * seconds} for name, seconds in medians(parts).items()]
+    times = measure(parts, rounds)
+    return [{"part": name, f"ms a batch of {batch}": spread * 1e3} for name, spread in times.items()]
 
 
-def decoding() -> list[dict[str, Any]]:
-    """Images per second from PNG files in memory, by the number of workers."""
-    images = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 64), SIZE)[0])
+def decoding(size: int = SIZE, batch: int = BATCH, count: int = 512, workers: tuple[int, ...] = (0, 1, 2)) -> list[Row]:
+    """Images per second from PNG files in memory to pairs, by the number of workers."""
+    images = degrade.image_io.to_integer(fundus(batch, size)[0])
     files = [degrade.image_io.encode(image, "png") for image in images]
 
     class Files:
         def __len__(self) -> int:
-            return 8 * len(files)
+            return count
 
         def __getitem__(self, index: int) -> Tensor:
             return degrade.image_io.read_bytes(files[index % len(files)])
 
     rows = []
-    for workers in (0, 1, 2):
-        stream = PairStream(Files(), "cofe-net", batch_size=BATCH, workers=workers)
+    for number in workers:
+        stream = PairStream(Files(), "cofe-net", batch_size=batch, workers=number)
         batches = iter(stream)
         next(batches)
-        start, count = time.perf_counter(), 0
-        for batch in batches:
-            count += len(batch)
-        rows.append({"workers": workers, "images/s": count / (time.perf_counter() - start)})
+        rates, start = [], time.perf_counter()
+        for one in batches:
+            now = time.perf_counter()
+            rates.append(len(one) / (now - start))
+            start = now
+        rows.append({"workers": number, "images/s": Spread.of(rates)})
     return rows
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import statistics
+import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ import torch
 Key = TypeVar("Key", bound=Hashable)
 Row = dict[str, Any]
 """A row of a table: column titles to numbers, texts, `Spread`s, or None for what is not measured."""
+
+
+LONG = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,16 @@ class Spread:
         return Spread(self.median * factor, self.lower * factor, self.upper * factor)
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.lower:.3g}..{self.upper:.3g})"
+        return f"{short(self.median)} ({short(self.lower)}..{short(self.upper)})"
+
+
+def short(value: float) -> str:
+    """Three digits, or the whole number where that has more.
+
+    >>> short(0.012345), short(12345.6)
+    ('0.0123', '12346')
+    """
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
 
 
 def measure(
@@ -53,6 +67,9 @@ def measure(
 ) -> dict[Key, Spread]:
     """Seconds of a call of each function: one of each in turn, `rounds` times, after one that does not count.
 
+    Right before it is measured each is called once more, unless that takes long: what ran before it in the turn, which
+    has emptied the caches and made the system take memory back, is not charged to it.
+
     Args:
         functions: what to time, by name.
         rounds: how often.
@@ -61,13 +78,18 @@ def measure(
         repeats: on a GPU, the calls between two events, so that a queue of work is timed and not its beginning.
     """
     times: dict[Key, list[float]] = {name: [] for name in functions}
-    for counted in range(-1, rounds):
+    quick: dict[Key, bool] = {}
+    for _ in range(rounds + 1):
         for name, function in functions.items():
             if before is not None:
                 before(name)
+            if quick.get(name):
+                function()
             seconds = _on_gpu(function, repeats) if device == "cuda" else _on_cpu(function)
-            if counted >= 0:
+            if name in quick:
                 times[name].append(seconds)
+            else:
+                quick[name] = device != "cuda" and seconds < LONG
     return {name: Spread.of(values) for name, values in times.items()}
 
 
@@ -78,14 +100,14 @@ def _on_cpu(function: Callable[[], object]) -> float:
 
 
 def _on_gpu(function: Callable[[], object], repeats: int) -> float:
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     start.record()
     for _ in range(repeats):
         function()
     end.record()
     torch.cuda.synchronize()
-    return start.elapsed_time(end) / 1e3 / repeats
+    return float(start.elapsed_time(end)) / 1e3 / repeats
 
 
 def set_threads(count: int) -> None:
@@ -105,6 +127,7 @@ def peak_extra_bytes(function: Callable[[], object]) -> int | None:
     clear = Path("/proc/self/clear_refs")
     function()  # what is allocated once (threads, code) is no part of it
     gc.collect()
+    _give_back()
     try:
         clear.write_text("5")  # resets the high-water mark
     except OSError:
@@ -114,6 +137,13 @@ def peak_extra_bytes(function: Callable[[], object]) -> int | None:
     peak = _status("VmHWM")
     del result
     return max(peak - before, 0)
+
+
+def _give_back() -> None:
+    """Memory that was freed but kept for reuse would hide what the call needs."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)
 
 
 def _status(field: str) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from degrade import fov, kernels
+from degrade import fov, kernels, keyed
 from degrade.base import Degradation, Parameters
 from degrade.functional.blur import reach_of
-from degrade.functional.colour import truncate
 from degrade.fundus import inplace, law, stages
 from degrade.settings import ends
 
@@ -68,6 +68,14 @@ class Fundus(Degradation):
 
     def __init__(self, name: str = "cofe-net", citation: str = "", validate: bool = False, **settings: Any) -> None:
         super().__init__(name, citation, validate, **settings)
+        self.compiled = False
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles, at their next call, the calls that work on the batch as a whole: those with gradients.
+
+        One graph serves all batches and, but for the number of a blur's and a spot's taps, all sizes.
+        """
+        self.compiled = True
 
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)
@@ -125,16 +133,14 @@ class Fundus(Degradation):
         softness = ends(self.settings["softness"])[0]
         most = self._most(image, p, drawn)
         spot_reach = stages.spot_reach(most["spot_radius"], most["spot_kernel"], side, softness)
+        normals = None
+        if self._noisy(drawn):  # drawn out here: in a compiled graph, random bits would be the compiler's affair
+            normals = keyed.normals(p["noise_key"], "pixel", tuple(image.shape[1:]), image.dtype)
+        run = _compiled() if self.compiled and not torch.compiler.is_compiling() else stages.chain
+        return run(image, p, mask, normals, spot_reach, reach_of(most["blur_kernel"], side), softness, emulate_8bit)
 
-        def gate(bit: int, changed: Tensor, before: Tensor) -> Tensor:
-            return torch.where(((p["type"] & bit) != 0).view(-1, 1, 1, 1), changed, before)
 
-        lit = stages.colour(image, p, emulate_8bit)
-        lit = stages.hole(stages.halo(lit, p, softness), p, mask, softness)
-        image = gate(law.ILLUMINATION, lit, image)
-        image = gate(law.SPOTS, stages.spots(image, p, spot_reach, softness), image)
-        blurred = stages.blur(image, p, reach_of(most["blur_kernel"], side))
-        if self._noisy(drawn):
-            blurred = stages.noise(blurred, p)
-        image = gate(law.BLUR, blurred, image) * mask
-        return truncate(image) if emulate_8bit else image
+@functools.cache
+def _compiled() -> Callable[..., Tensor]:
+    compiled: Callable[..., Tensor] = torch.compile(stages.chain, dynamic=True)
+    return compiled

@@ -10,11 +10,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade import keyed
 from degrade.base import Parameters
 from degrade.functional import colour as tone
 from degrade.functional.blur import blur_padded, gaussian_blur, reach_of, taps
 from degrade.functional.fields import blur_field, disk, rim
+from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
+
+
+def chain(
+    image: Tensor,
+    p: Parameters,
+    mask: Tensor,
+    normals: Tensor | None,
+    spot_reach: tuple[int, int],
+    blur_reach: int,
+    softness: float = 0.0,
+    emulate_8bit: bool = False,
+) -> Tensor:
+    """All stages, each where the sample's type asks for it, and the mask.
+
+    Args:
+        normals: what the noise is made of; None for no noise.
+        spot_reach, blur_reach: of the largest spot and kernel, see `spot_reach` and `reach_of`.
+    """
+
+    def gate(bit: int, changed: Tensor, before: Tensor) -> Tensor:
+        return torch.where(((p["type"] & bit) != 0).view(-1, 1, 1, 1), changed, before)
+
+    lit = colour(image, p, emulate_8bit)
+    lit = hole(halo(lit, p, softness), p, mask, softness)
+    image = gate(ILLUMINATION, lit, image)
+    image = gate(SPOTS, spots(image, p, spot_reach, softness), image)
+    blurred = blur(image, p, blur_reach)
+    if normals is not None:
+        blurred = noise(blurred, p, normals)
+    image = gate(BLUR, blurred, image) * mask
+    return tone.truncate(image) if emulate_8bit else image
 
 
 def colour(image: Tensor, p: Parameters, emulate_8bit: bool = False) -> Tensor:
@@ -71,9 +102,8 @@ def blur(image: Tensor, p: Parameters, reach: int | None = None) -> Tensor:
     return gaussian_blur(image, p["blur_kernel"], p["blur_sigma"], both).clamp(0, 1)
 
 
-def noise(image: Tensor, p: Parameters) -> Tensor:
+def noise(image: Tensor, p: Parameters, normals: Tensor) -> Tensor:
     """clip(x + n): white noise of standard deviation `noise` at 512 pixels, elsewhere of the same density."""
-    normals = keyed.normals(p["noise_key"], "pixel", tuple(image.shape[1:]), image.dtype)
     scale = p["noise"] * (min(image.shape[-2:]) / 512)
     return (image + scale.view(-1, 1, 1, 1) * normals).clamp(0, 1)
 

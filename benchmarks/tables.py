@@ -1,0 +1,57 @@
+"""Every table, by the word that the command takes and by its title."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from benchmarks import accelerator, chain, noise, recipes, scaling, stages, streams, training
+from benchmarks.timing import Row
+
+Table = Callable[[], list[Row]]
+GROUPS = ("degrade", "noise", "stream", "train")
+
+
+def tables(what: str, compiled: bool = False) -> dict[str, Table]:
+    """The tables of one of `GROUPS`, titles to functions; those of a GPU only where there is one.
+
+    Args:
+        what: one of `GROUPS`.
+        compiled: the whole chain under torch.compile too.
+    """
+    on_cpu: dict[str, dict[str, Table]] = {
+        "degrade": {
+            "Cofe-Net, type 111, batch 16, float32, per image": partial(chain.chain, compiled=compiled),
+            "Memory of a call without gradients, batch 16": chain.memory,
+            "Single stages, 512 x 512, batch 16, float32, per image": stages.stages,
+            "Cost against pixels, batch 16": scaling.pixels,
+            "Cost against the batch, 256 x 256": scaling.batches,
+            "Recipes, 512 x 512, batch 8, per image": recipes.recipes,
+            "degrade synth": recipes.synth,
+        },
+        "noise": {"Poisson-Gaussian noise, 512 x 512 grey, batch 16, float32, per image": noise.noise},
+        "stream": {
+            "A training step of a U-Net, 256 x 256, batch 16": streams.overhead,
+            "A batch of pairs, Cofe-Net, 256 x 256": streams.shares,
+            "PairStream from PNG files, 256 x 256": streams.decoding,
+        },
+        "train": {"Waiting for the stream, small networks, 128 x 128": training.training},
+    }
+    on_gpu: dict[str, dict[str, Table]] = {
+        "degrade": {
+            "On the GPU: Cofe-Net, type 111, batch 64, float32, per image": accelerator.chain,
+            "On the GPU: single stages, 512 x 512, batch 64, float32, per image": partial(
+                stages.stages, batch=64, device="cuda"
+            ),
+            "On the GPU: cost against pixels, batch 64": partial(scaling.pixels, batch=64, device="cuda"),
+            "On the GPU: cost against the batch, 256 x 256": partial(scaling.batches, device="cuda"),
+        },
+        "noise": {
+            "On the GPU: Poisson-Gaussian noise, 512 x 512 grey, batch 64, float32, per image": partial(
+                noise.noise, batch=64, threads=(1,), device="cuda"
+            )
+        },
+    }
+    return on_cpu[what] | (on_gpu.get(what, {}) if torch.cuda.is_available() else {})

@@ -1,0 +1,172 @@
+"""The benchmarks run, say what is missing, and fit their lines; how long anything takes is nobody's business here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from benchmarks import (
+    __main__,
+    accelerator,
+    chain,
+    machine,
+    noise,
+    peers,
+    recipes,
+    report,
+    scaling,
+    stages,
+    streams,
+    tables,
+    timing,
+    training,
+)
+from benchmarks.timing import Row, Spread, measure, peak_extra_bytes, set_threads
+
+SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of rows
+    "chain": (partial(chain.chain, (64,), 2, (2, 1), 1), 2 * 8),
+    "memory": (partial(chain.memory, (64,), 2), 2),
+    "accelerator": (partial(accelerator.chain, (64,), 2, 1, "cpu"), 9),
+    "stages": (partial(stages.stages, 64, 2, 1), 5 + 5 + 5 + 3 * 2),
+    "pixels": (partial(scaling.pixels, (64, 80, 96), 2, 1), 4),
+    "batches": (partial(scaling.batches, (1, 2, 3), 64, 1), 4),
+    "recipes": (partial(recipes.recipes, 64, 2, 1), 6),
+    "synth": (partial(recipes.synth, 2, 64, 1), 1),
+    "noise": (partial(noise.noise, 64, 2, (1,), 1, compiled=False), 4),
+    "overhead": (partial(streams.overhead, 64, 2, (4, 8), 1), 1),
+    "shares": (partial(streams.shares, 64, 2, 1), 4),
+    "decoding": (partial(streams.decoding, 64, 2, 6, (0,)), 1),
+    "training": (partial(training.training, 64, 2, 8), 5),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_table(name: str) -> None:
+    table, count = SMALL[name]
+    threads = torch.get_num_threads()
+    rows = table()
+    assert len(rows) == count
+    assert all(row.keys() == rows[0].keys() for row in rows)
+    assert report.markdown(rows).count("\n") == count + 1
+    assert len(json.loads(report.as_json({"rows": rows}))["rows"]) == count
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_small_runs_are_all_that_the_command_prints(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    named = {
+        table.func if isinstance(table, partial) else table
+        for group in tables.GROUPS
+        for table in tables.tables(group).values()
+    }
+    run = {table.func for table, _ in SMALL.values() if isinstance(table, partial)}
+    assert named == run - (set() if gpu else {accelerator.chain})
+
+
+def test_ours_is_measured_in_every_table() -> None:
+    for row in chain.chain((64,), 2, (1,), 1):
+        assert isinstance(row["ms"], Spread) or row["path"].startswith("per-image script")
+    for row in stages.stages(64, 2, 1):
+        assert isinstance(row["ms"], Spread) or row["what"] != stages.OURS
+
+
+def test_blur_and_colour_are_the_same_operation_everywhere() -> None:
+    for row in stages.stages(96, 2, 1):
+        exact = row["stage"] in ("blur", "colour") and not any(word in row["what"] for word in ("order", "8 bits"))
+        if exact and row["furthest from ours, grey levels"] is not None:
+            assert row["furthest from ours, grey levels"] < 0.02
+
+
+def test_what_is_not_installed_has_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> None:
+        raise peers.Absent("not installed")
+
+    monkeypatch.setattr(peers, "load", nothing)
+    table = {row["what"]: row["ms"] for row in stages.stages(64, 2, 1)}
+    assert table["kornia, gaussian_blur2d"] == table["albumentations, GaussianBlur"] == "not installed"
+    assert isinstance(table[stages.OURS], Spread)
+    absent = {row["noise"]: row for row in noise.noise(64, 2, (1,), 1, compiled=False)}
+    assert absent[noise.DEEPINV]["ms"] == "not installed"
+    assert absent["ours, as it is"]["as deepinv"] is None
+    assert absent["ours, as it is"]["ours / fastest peer"] > 0
+    script = {row["path"]: row for row in chain.chain((64,), 2, (1,), 1)}
+    assert script[chain.SCRIPT]["ms"] == "not installed"
+    assert script["default"]["times faster than script"] is None
+    assert {machine.machine()[name] for name in peers.PEERS} == {"not installed"}
+
+
+def test_libraries_that_fail_are_told_and_ours_are_not_hidden() -> None:
+    def broken() -> peers.Call:
+        raise RuntimeError("operator does not exist\nat length")
+
+    assert peers.state("no_such_library") == "not installed"
+    assert peers.ready({"theirs": peers.tried(broken)}) == ({}, {"theirs": "fails: operator does not exist"})
+    with pytest.raises(RuntimeError, match="operator"):
+        peers.ready({"ours": broken})
+
+
+def test_the_line_reports_a_planted_deviation() -> None:
+    amounts = [1.0, 2.0, 4.0, 8.0, 16.0]
+    straight = [3 + 2 * amount for amount in amounts]
+    assert scaling.line(amounts, straight).largest < 1e-9
+    bent = [value * (1.4 if amount == 4 else 1) for amount, value in zip(amounts, straight, strict=True)]
+    fit = scaling.line(amounts, bent)
+    assert 0.15 < fit.largest < 0.4
+    assert fit.deviations.index(fit.largest) == 2
+    table = scaling.rows([(1, 1)] * 5, amounts, [Spread(ms, ms, ms) for ms in bent], "images")
+    assert table[-1]["deviation, %"] == pytest.approx(100 * fit.largest)
+
+
+def test_measurements_are_interleaved_and_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    functions = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    spreads = measure(functions, 2, before=lambda name: order.append(f"before {name}"))
+    once = ["before a", "a", "before b", "b"]
+    assert order == once + ["before a", "a", "a", "before b", "b", "b"] * 2
+    assert all(spread.lower <= spread.median <= spread.upper for spread in spreads.values())
+    monkeypatch.setattr(timing, "LONG", 0.0)  # everything takes long
+    order.clear()
+    measure(functions, 2, before=lambda name: order.append(f"before {name}"))
+    assert order == once * 3
+
+
+def test_spreads() -> None:
+    assert Spread.of([4.0, 1.0, 3.0, 2.0]) == Spread(2.5, 1.75, 3.25)
+    assert Spread.of([2.0]) * 2 == Spread(4.0, 4.0, 4.0)
+
+
+def test_memory_that_a_call_needs_is_seen() -> None:
+    extra = peak_extra_bytes(lambda: torch.ones(1 << 24))
+    assert extra is None or 0.9 < extra / (4 << 24) < 1.2
+
+
+def test_threads_are_set_for_all() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_threads(2)
+        assert torch.get_num_threads() == 2
+    finally:
+        set_threads(before)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = partial(noise.noise, 64, 2, (1,), 1, compiled=False)
+    monkeypatch.setattr(__main__, "tables", lambda name, compiled: {f"Title of {name}": small})
+    result = CliRunner().invoke(__main__.main, ["noise", "train", *(["--json"] if as_json else [])])
+    assert result.exit_code == 0, result.output
+    if as_json:
+        everything = json.loads(result.stdout)
+        assert {"torch", "threads", "processor", *peers.PEERS} <= everything["machine"].keys()
+        assert list(everything["tables"]) == ["Title of noise", "Title of train"]
+        assert everything["tables"]["Title of noise"][0]["ms"].keys() == {"median", "lower", "upper"}
+        assert "quartile" in everything["spread"]
+    else:
+        assert "**Title of train**" in result.stdout
+        assert "torch" in result.stdout.splitlines()[0]

@@ -1,0 +1,174 @@
+"""The routes to the same picture: which is chosen when, that they agree, and what each promises of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import degrade
+from degrade import kernels
+from degrade.fundus import Fundus, law
+from degrade.fundus.model import Route, choose
+from tests.conftest import Apply
+
+RECIPES = sorted(name for name, preset in degrade.RECIPES.items() if preset.model is Fundus)
+FREE: dict[str, Any] = {"differentiable": False, "exact": False, "emulate_8bit": False}
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "asked", "expected"),
+    [
+        ("cuda", torch.float32, {}, Route.TRITON),
+        ("cuda", torch.bfloat16, {}, Route.TRITON),
+        ("cuda", torch.float64, {}, Route.BATCHED),
+        ("cuda", torch.float32, {"exact": True}, Route.BATCHED),
+        ("cuda", torch.float32, {"emulate_8bit": True}, Route.BATCHED),
+        ("cuda", torch.float32, {"differentiable": True}, Route.BATCHED),
+        ("cpu", torch.float32, {}, Route.NUMBA),
+        ("cpu", torch.float16, {"exact": True}, Route.NUMBA),
+        ("cpu", torch.float64, {}, Route.IN_PLACE),
+        ("cpu", torch.float32, {"emulate_8bit": True}, Route.IN_PLACE),
+        ("cpu", torch.float32, {"differentiable": True}, Route.BATCHED),
+        ("mps", torch.float32, {}, Route.BATCHED),
+    ],
+)
+def test_choice(
+    monkeypatch: pytest.MonkeyPatch, device: str, dtype: torch.dtype, asked: dict[str, bool], expected: Route
+) -> None:
+    image: Any = SimpleNamespace(device=torch.device(device), dtype=dtype)
+    monkeypatch.setattr(kernels, "_installed", lambda package: True)
+    assert choose(image, **FREE | asked) is expected
+    monkeypatch.setattr(kernels, "_installed", lambda package: False)
+    without = choose(image, **FREE | asked)
+    assert without is (Route.BATCHED if device != "cpu" or asked.get("differentiable") else Route.IN_PLACE)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("size", [(96, 96), (64, 101)])
+def test_routes_agree(apply: Apply, recipe: str, size: tuple[int, int]) -> None:
+    image = torch.rand(3, 3, *size, generator=torch.Generator().manual_seed(0))
+    mask = (torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(1)) > 0.2).float()
+    d = degrade.recipe(recipe)
+    p = d.draw(degrade.make_keys(5, 3), *size)
+    batched = d.apply(image.clone().requires_grad_(), p, mask).detach()
+    assert (apply(d, image, p, mask) - batched).abs().max() < 0.5 / 255
+    wrong = {**p, "brightness": p["brightness"] * 0.97, "type": torch.full_like(p["type"], 7)}
+    assert (apply(d, image, wrong, mask) - batched).abs().max() > 0.5 / 255
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    recipe=st.sampled_from(RECIPES),
+    size=st.tuples(st.integers(32, 3000), st.integers(32, 3000)),
+    seed=st.integers(0, 2**32),
+)
+def test_no_draw_exceeds_the_bounds(recipe: str, size: tuple[int, int], seed: int) -> None:
+    d = degrade.recipe(recipe)
+    p = d.draw(degrade.make_keys(seed, 64), *size)
+    for name, most in law.bounds(d.settings, *size).items():
+        assert float(p[name].max()) <= most * (1 + 1e-6), name
+        assert most < 1.6 * float(p[name].max()) + 0.05, name  # and the bounds are no wild guess
+
+
+class TestNumba:
+    """What the loops promise beside their numbers."""
+
+    def test_concurrent_calls(self) -> None:
+        pytest.importorskip("numba")
+        d, image = degrade.recipe("cofe-net"), torch.rand(4, 3, 80, 80, generator=torch.Generator().manual_seed(0))
+        keys = degrade.make_keys(0, 4)
+        expected, results = d(image, keys), {}
+        threads = [threading.Thread(target=lambda n=n: results.update({n: d(image, keys)})) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(results) == 6
+        assert all(torch.equal(result, expected) for result in results.values())
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_half_precision_is_that_of_the_storage(self, dtype: torch.dtype) -> None:
+        image, keys = torch.rand(2, 3, 64, 64).to(dtype), degrade.make_keys(0, 2)
+        d, mask = degrade.recipe("cofe-net", type="111"), torch.ones(2, 1, 64, 64)
+        degraded = d(image, keys, mask)
+        assert degraded.dtype == dtype
+        assert torch.equal(degraded, d(image.float(), keys, mask).to(dtype))
+
+    def test_memory_layout_changes_nothing(self) -> None:
+        image, keys = torch.rand(2, 3, 64, 96), degrade.make_keys(0, 2)
+        d, mask = degrade.recipe("cofe-net", type="111"), torch.ones(2, 1, 64, 96)
+        expected = d(image, keys, mask)
+        assert torch.equal(d(image.to(memory_format=torch.channels_last), keys, mask), expected)
+        assert torch.equal(d(image.transpose(2, 3).contiguous().transpose(2, 3), keys, mask), expected)
+
+    def test_an_error_in_a_thread_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("numba")
+        from degrade.numba import fundus
+
+        def broken(*arguments: object) -> None:
+            raise MemoryError("planted")
+
+        monkeypatch.setattr(fundus, "_degrade", broken)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        with pytest.raises(MemoryError, match="planted"):
+            degrade.recipe("cofe-net")(torch.rand(4, 3, 64, 64), degrade.make_keys(0, 4))
+
+
+class TestCompile:
+    """`compile()` on the calls that work on whole batches: those with gradients, or with soft rims."""
+
+    @pytest.fixture(autouse=True)
+    def _forget(self) -> Iterator[None]:
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        yield
+        torch._dynamo.reset()
+
+    @staticmethod
+    def pair(**changes: Any) -> tuple[degrade.Degradation, degrade.Degradation]:
+        plain, compiled = (degrade.recipe("cofe-net-paper", type="111", **changes) for _ in range(2))
+        compiled.compile()
+        return plain, compiled
+
+    @pytest.mark.slow
+    def test_exact_and_not_compiled_again(self) -> None:
+        """The same random bits; another batch size, and one seen before, compile nothing."""
+        plain, compiled = self.pair(softness=2 / 512)
+
+        def difference(batch: int, size: int) -> float:
+            image, keys = torch.rand(batch, 3, size, size), degrade.make_keys(batch, batch)
+            mask = torch.ones(batch, 1, size, size)
+            return float((compiled(image, keys, mask) - plain(image, keys, mask)).abs().max())
+
+        assert difference(4, 48) < 1e-5
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        assert graphs > 0
+        assert max(difference(batch, 48) for batch in (5, 7, 4)) < 1e-5
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs
+        assert not torch._dynamo.utils.counters["graph_break"]
+
+    @pytest.mark.slow
+    def test_gradients(self) -> None:
+        image, keys, mask = torch.rand(3, 3, 48, 48).requires_grad_(), degrade.make_keys(0, 3), torch.ones(3, 1, 48, 48)
+        results = [d(image, keys, mask) for d in self.pair()]
+        gradients = [torch.autograd.grad(result.square().sum(), image)[0] for result in results]
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+        assert (results[0] - results[1]).abs().max() < 1e-5
+        assert (gradients[0] - gradients[1]).abs().max() < 1e-4
+
+
+def test_importing_loads_no_compiler() -> None:
+    code = "import sys, degrade; print([name for name in ('numba', 'triton', 'torch._dynamo') if name in sys.modules])"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.strip() == "[]"
