@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -166,9 +167,13 @@ class Degradation(nn.Module, ABC):
         if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
             raise ValueError(f"mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}")
 
+    @functools.cached_property
+    def _names(self) -> tuple[str, ...]:
+        """Of the parameters, which no draw is without."""
+        return tuple(self.draw(torch.zeros(1, dtype=torch.int64), SMALLEST_SIDE, SMALLEST_SIDE))
+
     def _check_parameters(self, parameters: Mapping[str, Tensor], image: Tensor) -> None:
-        one = torch.zeros(1, dtype=torch.int64)
-        for name in self.draw(one, *image.shape[-2:]):
+        for name in self._names:
             if name not in parameters:
                 raise ValueError(f"parameters lack {name!r}; they have {', '.join(parameters)}")
         for name, value in parameters.items():

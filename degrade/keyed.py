@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from degrade import kernels
+from degrade.functional.constant import constant
 from degrade.functional.noise import gaussian
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the multipliers of the paper, table 2
@@ -93,7 +94,7 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
     if isinstance(data, str):
         data = string_id(data)
     if isinstance(data, int):
-        data = torch.tensor(_signed(data), device=keys.device)
+        data = constant(_signed(data), torch.int64, keys.device)
     low, high = _split(data.to(device=keys.device, dtype=torch.int64))
     k0, k1 = _split(keys)
     shape = (low + k0).shape
@@ -188,8 +189,8 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
         tags.extend([stream_words(stream)] * blocks)
     shape = (keys.shape[0], len(index))
     k0, k1 = (word[:, None] for word in _split(keys))
-    upper = torch.tensor(tags, dtype=torch.int64, device=keys.device).reshape(-1, 2)
-    lower = torch.tensor(index, dtype=torch.int64, device=keys.device)
+    upper = constant(tuple(tags), torch.int64, keys.device).reshape(-1, 2)
+    lower = constant(tuple(index), torch.int64, keys.device)
     c0, c2, c3 = (counter.expand(shape).clone() for counter in (lower, upper[:, 0], upper[:, 1]))
     output = torch.stack(philox(c0, torch.zeros_like(c0), c2, c3, k0, k1), dim=-1)
     output = output.flatten(1).to(torch.float64) * 2.0**-32

@@ -17,6 +17,7 @@ from torch import Tensor
 from degrade import keyed
 from degrade.base import Parameters
 from degrade.functional.blur import REFERENCE_SIDE
+from degrade.functional.constant import constant
 from degrade.settings import Choice, Number, Range, Setting, Value, ends, uniform, whole
 
 TYPES = ("001", "010", "011", "100", "101", "110", "111")
@@ -127,7 +128,7 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
     u = keyed.uniforms(keys, {**_STREAMS, **per_spot})
     one = {name: values[:, 0] for name, values in u.items() if values.shape[1] == 1}
     scale = REFERENCE_SIDE / min(height, width)
-    frame = torch.tensor([width * scale, height * scale], dtype=torch.float64, device=keys.device)
+    frame = constant((width * scale, height * scale), torch.float64, keys.device)
     drawn = {
         name: uniform(settings[name], one[name])
         for name in ("brightness", "contrast", "saturation", "halo_strength", "hole_depth", "hole_slope")
@@ -169,7 +170,7 @@ def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, 
 
 def halo_color(tint: Tensor) -> Tensor:
     """(B,) numbers of `TINTS` -> (B, 3) in [0, 1]."""
-    return torch.tensor(TINTS, dtype=torch.float64, device=tint.device)[tint] / 255
+    return constant(TINTS, torch.float64, tint.device)[tint] / 255
 
 
 def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: Tensor) -> Parameters:
@@ -211,7 +212,7 @@ def _hole(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: 
     side = frame.min()
     low, high = ends(settings["hole_diameter"])
     diameter = _grid(low * frame[0], high * frame[0], one["hole_diameter"])
-    ranges = torch.tensor([ends(settings["hole_x"]), ends(settings["hole_y"])], dtype=frame.dtype, device=frame.device)
+    ranges = constant((ends(settings["hole_x"]), ends(settings["hole_y"])), frame.dtype, frame.device)
     center = _grid(ranges[:, 0] * frame, ranges[:, 1] * frame, u["hole_center"])
     low, high = ends(settings["hole_kernel"])
     kernel = _grid(low * diameter[:, None], high * diameter[:, None], u["hole_kernel"])

@@ -161,30 +161,24 @@ def blur(image: Array, x_half: Array, y_half: Array, mask: Array, out: Array) ->
         plane = image[channel]
         for row in range(height):
             middle = padded[x_reach : x_reach + width]
-            line, factor = plane[row], y_half[0]
+            center, line = y_half[0], plane[row]
             for j in range(width):
-                middle[j] = factor * line[j]
-            for lag in range(1, y_reach + 1, 2):  # two lags at a time spare a trip to memory
-                near, far = y_half[lag], y_half[lag + 1] if lag < y_reach else _ZERO
-                beyond = min(lag + 1, y_reach)
-                a, b = plane[_mirrored(row - lag, height)], plane[_mirrored(row + lag, height)]
-                c, d = plane[_mirrored(row - beyond, height)], plane[_mirrored(row + beyond, height)]
+                middle[j] = center * line[j]
+            for lag in range(1, y_reach + 1):
+                factor = y_half[lag]
+                above, below = plane[_mirrored(row - lag, height)], plane[_mirrored(row + lag, height)]
                 for j in range(width):
-                    middle[j] += near * (a[j] + b[j]) + far * (c[j] + d[j])
+                    middle[j] += factor * (above[j] + below[j])
             for j in range(1, x_reach + 1):
                 padded[x_reach - j] = middle[j]
                 padded[x_reach + width - 1 + j] = middle[width - 1 - j]
-            target, inside = out[channel, row], mask[row]
-            factor = x_half[0]
+            target, inside, center = out[channel, row], mask[row], x_half[0]
             for j in range(width):
-                target[j] = factor * middle[j]
-            for lag in range(1, x_reach + 1, 2):
-                near, far = x_half[lag], x_half[lag + 1] if lag < x_reach else _ZERO
-                beyond = min(lag + 1, x_reach)
-                a, b = padded[x_reach - lag :], padded[x_reach + lag :]
-                c, d = padded[x_reach - beyond :], padded[x_reach + beyond :]
+                target[j] = center * middle[j]
+            for lag in range(1, x_reach + 1):
+                factor, before, after = x_half[lag], padded[x_reach - lag :], padded[x_reach + lag :]
                 for j in range(width):
-                    target[j] += near * (a[j] + b[j]) + far * (c[j] + d[j])
+                    target[j] += factor * (before[j] + after[j])
             for j in range(width):
                 target[j] = min(target[j], _ONE) * inside[j]  # weights add to 1, rounding goes beyond
 

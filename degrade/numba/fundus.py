@@ -19,15 +19,17 @@ from torch import Tensor
 
 from degrade import keyed
 from degrade.base import Parameters
-from degrade.functional.blur import reach_of, taps
+from degrade.functional.blur import REFERENCE_SIDE, reach_of, taps
 from degrade.functional.fields import weights_between
 from degrade.fundus import stages
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 from degrade.fundus.parts import grid_step
 from degrade.memory import empty
-from degrade.numba import chain, fields
+from degrade.numba import chain, fields, random
 
 Array = NDArray[np.float32]
+
+_PIXEL = keyed.stream_words("pixel")
 
 
 @dataclass
@@ -80,7 +82,6 @@ def degrade(image: Tensor, p: Parameters, mask: Tensor, *, exact: bool) -> Tenso
                 done.result()
     elif batch:
         some()
-    _noise(out, p, mask)
     return out
 
 
@@ -95,7 +96,7 @@ def _prepare(image: Tensor, p: Parameters, mask: Tensor, exact: bool, out: Tenso
     return Batch(
         image,
         mask,
-        {name: value.tolist() for name, value in p.items() if not name.startswith("noise")},
+        {name: value.tolist() for name, value in p.items()},
         stages.halo_light(p["halo_color"], image.shape[1]).numpy(),
         wide_halves[:, 0],
         wide_halves[:, 1:],
@@ -122,6 +123,7 @@ def _degrade(work: Batch, i: int, scratch: Scratch) -> None:
     if types & BLUR:
         x, y = (_own(half) for half in work.blur[i])
         chain.blur(image, x, y, mask, out)
+        _noise(work, i, mask, out)
     else:
         chain.times(image, mask, out)
 
@@ -178,9 +180,11 @@ def _own(half: Array) -> Array:
     return np.ascontiguousarray(half[: max(np.count_nonzero(half), 1)])
 
 
-def _noise(image: Tensor, p: Parameters, mask: Tensor) -> None:
-    """Adds the noise of the blurred images that have some, in place; outside the mask they stay black."""
-    scale = p["noise"] * ((p["type"] & BLUR) != 0) * (min(image.shape[-2:]) / 512)
-    for i in scale.nonzero()[:, 0].tolist():
-        normals = keyed.normals(p["noise_key"][i : i + 1], "pixel", tuple(image.shape[1:]), image.dtype)[0]
-        image[i].add_(normals, alpha=float(scale[i])).clamp_(0, 1).mul_(mask[i])
+def _noise(work: Batch, i: int, mask: Array, out: Array) -> None:
+    """Adds the noise in place; outside the mask it stays black."""
+    scale = work.number["noise"][i] * min(mask.shape) / REFERENCE_SIDE
+    if scale:
+        key = work.number["noise_key"][i]
+        words = (np.uint32(word) for word in (key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, *_PIXEL))
+        random.add_normals(out.reshape(-1), np.float32(scale), *words)
+        chain.times(out, mask, out)

@@ -1,0 +1,102 @@
+"""Standard normal numbers from Philox4x32-10, `degrade.keyed.normals`, as loops that are vectorised.
+
+The words are the definition's, bit for bit. Logarithm, sine and cosine are polynomials: the normals differ from the
+definition's by float rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrade.keyed import _M0, _M1, _ROUNDS, _W0, _W1
+from degrade.numba.jit import kernel
+
+Array = NDArray[np.float32]
+
+BLOCK = 1024
+"""Blocks of four words that are made at once: what a loop writes is in the first-level cache when the next reads it."""
+
+_MULTIPLIERS = (np.uint64(_M0), np.uint64(_M1))
+_WEYL = (np.uint32(_W0), np.uint32(_W1))
+_GRAIN = np.float32(2.0**-32)
+_HALF_PI = np.float32(math.pi / 2)
+_LN2 = np.float32(math.log(2))
+_SINE = tuple(np.float32(c) for c in (1.0, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880))
+_COSINE = tuple(np.float32(c) for c in (1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320))
+_ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
+
+
+@kernel
+def add_normals(image: Array, scale: Any, low: Any, high: Any, tag_low: Any, tag_high: Any) -> None:
+    """clip(x + scale n) in place, `image` flat.
+
+    Args:
+        low, high: the two words of the key, uint32.
+        tag_low, tag_high: those of the stream.
+    """
+    count = len(image)
+    blocks = (count + 3) // 4
+    words = np.empty((4, BLOCK), np.uint32)
+    normals = np.empty((4, BLOCK), np.float32)
+    for start in range(0, blocks, BLOCK):
+        here = min(BLOCK, blocks - start)
+        _philox(words, start, low, high, tag_low, tag_high)
+        for pair in range(2):
+            _gaussian(words[2 * pair], words[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
+        for lane in range(4):  # number i is lane i // blocks of block i % blocks
+            first = lane * blocks + start
+            part, added = image[first : min(first + here, count)], normals[lane]
+            for j in range(len(part)):
+                part[j] = min(max(part[j] + scale * added[j], np.float32(0)), np.float32(1))
+
+
+@kernel
+def _philox(words: NDArray[np.uint32], start: int, low: Any, high: Any, tag_low: Any, tag_high: Any) -> None:
+    """`BLOCK` blocks from number `start` on; fewer than 2**32 in all."""
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    a, b, c, d = words[0], words[1], words[2], words[3]
+    for j in range(BLOCK):
+        c0, c1 = np.uint64(start + j) & mask, np.uint64(0)
+        c2, c3 = np.uint64(tag_low), np.uint64(tag_high)
+        k0, k1 = np.uint64(low), np.uint64(high)
+        for _ in range(_ROUNDS):
+            product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+            c0, c1 = (product1 >> shift) ^ c1 ^ k0, product1 & mask
+            c2, c3 = (product0 >> shift) ^ c3 ^ k1, product0 & mask
+            k0, k1 = (k0 + np.uint64(_WEYL[0])) & mask, (k1 + np.uint64(_WEYL[1])) & mask
+        a[j], b[j], c[j], d[j] = np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(c3)
+
+
+@kernel
+def _gaussian(first: NDArray[np.uint32], second: NDArray[np.uint32], cosine: Array, sine: Array) -> None:
+    """Two normals from two words (Box and Muller), for each of a block; see `degrade.functional.noise.gaussian`."""
+    bits = cosine.view(np.int32)
+    for j in range(len(first)):
+        cosine[j] = (np.float32(first[j]) + np.float32(0.5)) * _GRAIN
+    for j in range(len(first)):
+        # u = 2^e m, m between sqrt(1/2) and sqrt(2): ln u = e ln 2 + 2 artanh((m - 1) / (m + 1))
+        exponent = (bits[j] - np.int32(0x3F3504F3)) >> np.int32(23)
+        bits[j] = bits[j] - (exponent << np.int32(23))
+        sine[j] = np.float32(exponent) * _LN2
+    for j in range(len(first)):
+        ratio = (cosine[j] - np.float32(1)) / (cosine[j] + np.float32(1))
+        square = ratio * ratio
+        a, b, c, d, e = _ARTANH
+        logarithm = sine[j] + ratio * (a + square * (b + square * (c + square * (d + square * e))))
+        radius = math.sqrt(max(np.float32(-2) * logarithm, np.float32(0)))
+        quarter = np.float32(second[j]) * (_GRAIN * np.float32(4))  # of a turn, in [0, 4]
+        whole = math.floor(quarter + np.float32(0.5))
+        angle = (quarter - whole) * _HALF_PI
+        square = angle * angle
+        a, b, c, d, e = _SINE
+        s = angle * (a + square * (b + square * (c + square * (d + square * e))))
+        a, b, c, d, e = _COSINE
+        t = a + square * (b + square * (c + square * (d + square * e)))
+        turned = np.int32(whole) & np.int32(3)
+        across, along = (s, t) if turned & np.int32(1) else (t, s)
+        cosine[j] = radius * (-across if turned == 1 or turned == 2 else across)
+        sine[j] = radius * (-along if turned >= 2 else along)
