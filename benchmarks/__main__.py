@@ -17,7 +17,7 @@ SPREAD = "median (lower quartile..upper quartile) of interleaved calls"
 @click.argument("what", nargs=-1, type=click.Choice(GROUPS))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option(
-    "--compile", "compiled", is_flag=True, help="Time the chain under torch.compile too: minutes of compiling."
+    "--compile", "compiled", is_flag=True, help="Time the chain's gradients under compile() too: minutes of compiling."
 )
 def main(what: tuple[str, ...], as_json: bool, compiled: bool) -> None:
     """Time WHAT (everything if nothing is named): medians with quartiles. Trust the ratios of one run."""

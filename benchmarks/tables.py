@@ -19,7 +19,7 @@ def tables(what: str, compiled: bool = False) -> dict[str, Table]:
 
     Args:
         what: one of `GROUPS`.
-        compiled: the whole chain under torch.compile too.
+        compiled: the chain's gradients under `compile()` too.
     """
     on_cpu: dict[str, dict[str, Table]] = {
         "degrade": {

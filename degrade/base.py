@@ -46,6 +46,7 @@ class Degradation(nn.Module, ABC):
         self.name = name
         self.citation = citation
         self.settings: dict[str, Value] = read_settings(self.settings_table, settings)
+        self.compiled = False
 
     # the interface
 
@@ -113,6 +114,13 @@ class Degradation(nn.Module, ABC):
             raise ValueError(f"keys has shape {tuple(keys.shape)} for {image.shape[0]} images; give one key per image")
         parameters = self.draw(keys.to(image.device), *image.shape[-2:])
         return self._degrade(image, parameters, mask, drawn=True), parameters
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Has torch.compile compile, at the next call, what the model says is worth it; the rest stays as it is.
+
+        Use this, not torch.compile on the module: random numbers are drawn outside of the graph, and keep their bits.
+        """
+        self.compiled = True
 
     def field_of_view(self, image: Tensor) -> Tensor:
         """The mask that is used where none is given: the whole frame, unless a model knows better.

@@ -91,7 +91,8 @@ class Cornea(Degradation):
             widest = _REACH * ends(self.settings["blur_sigma"])[1] + 1 / REFERENCE_SIDE
             reach = (reach_of(widest, min(image.shape[-2:])),) * 2
         blurred = gaussian_blur(lit, kernel[:, None].expand(-1, 2), p["blur_sigma"], reach).clamp(0, 1)
-        noisy = pixel_noise.noisy(blurred, p["eta"] * _LEVELS, p["sigma"] / _LEVELS, p["noise_key"], clip=True)
+        draw = pixel_noise.fast_noisy if self.compiled else pixel_noise.noisy
+        noisy = draw(blurred, p["eta"] * _LEVELS, p["sigma"] / _LEVELS, p["noise_key"], clip=True)
         return noisy.to(image.dtype)
 
 

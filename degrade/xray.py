@@ -51,7 +51,6 @@ class PoissonGaussian(Degradation):
 
     def __init__(self, name: str = "x-bdcnn", citation: str = "", validate: bool = False, **settings: Any) -> None:
         super().__init__(name, citation, validate, **settings)
-        self.compiled = False
         most = ends(self.settings["eta"])[1] * self.levels
         if most > LARGEST_RATE:
             raise ValueError(
@@ -69,10 +68,6 @@ class PoissonGaussian(Degradation):
         bright = torch.full_like(parameters["eta"], LARGEST_RATE / self.levels)
         quiet = torch.zeros_like(parameters["sigma"])
         return {"photons": {**parameters, "sigma": quiet}, "electronics": {**parameters, "eta": bright}}
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles the noise, at the next call; where that fails, calls go on uncompiled after one warning."""
-        self.compiled = True
 
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         u = keyed.uniforms(keys, {"eta": 1, "sigma": 1})

@@ -54,7 +54,9 @@ class Fundus(Degradation):
 
     With gradients, and under torch.compile, the batch is worked on as a whole. Without them each image is worked on in
     cache on a CPU (by Numba's loops where Numba is installed, extra "fast"), and by fused Triton kernels on a GPU. The
-    numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`.
+    numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`. `compile()`
+    compiles the work on whole batches, that with gradients: one graph for all batch sizes, and a graph for each number
+    of a blur's and a spot's taps, which grow with the images.
 
     >>> import degrade
     >>> image, vessels, mask = degrade.phantom.fundus(degrade.make_keys(0, 2), 64)
@@ -68,14 +70,6 @@ class Fundus(Degradation):
 
     def __init__(self, name: str = "cofe-net", citation: str = "", validate: bool = False, **settings: Any) -> None:
         super().__init__(name, citation, validate, **settings)
-        self.compiled = False
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles, at their next call, the calls that work on the batch as a whole: those with gradients.
-
-        One graph serves all batches and, but for the number of a blur's and a spot's taps, all sizes.
-        """
-        self.compiled = True
 
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)
