@@ -112,6 +112,14 @@ class TestNumba:
         assert torch.equal(d(image.to(memory_format=torch.channels_last), keys, mask), expected)
         assert torch.equal(d(image.transpose(2, 3).contiguous().transpose(2, 3), keys, mask), expected)
 
+    @pytest.mark.parametrize(("name", "value"), [("blur_kernel", 5.0), ("spot_center", float("nan"))])
+    def test_parameters_that_would_leave_an_array(self, name: str, value: float) -> None:
+        pytest.importorskip("numba")
+        d, image = degrade.recipe("cofe-net", type="111"), torch.rand(2, 3, 64, 64)
+        p = d.draw(degrade.make_keys(0, 2), 64, 64)
+        with pytest.raises(ValueError, match=f"parameter '{name}'"):
+            d.apply(image, {**p, name: torch.full_like(p[name], value)}, torch.ones(2, 1, 64, 64))
+
     def test_an_error_in_a_thread_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("numba")
         from degrade.numba import fundus

@@ -87,6 +87,7 @@ def degrade(image: Tensor, p: Parameters, mask: Tensor, *, exact: bool) -> Tenso
 
 def _prepare(image: Tensor, p: Parameters, mask: Tensor, exact: bool, out: Tensor) -> Batch:
     side = min(image.shape[-2:])
+    _check(p, side)  # a loop that leaves its array is not stopped
 
     def halves(kernel: Tensor, sigma: Tensor) -> Array:
         return taps(kernel, sigma, side, reach_of(stages.largest(kernel), side)).numpy()
@@ -105,6 +106,15 @@ def _prepare(image: Tensor, p: Parameters, mask: Tensor, exact: bool, out: Tenso
         exact,
         out,
     )
+
+
+def _check(p: Parameters, side: int) -> None:
+    for name, value in p.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"parameter {name!r} must be finite")
+    widest = stages.largest(p["blur_kernel"])
+    if reach_of(widest, side) >= side:
+        raise ValueError(f"parameter 'blur_kernel' must be within what {side} pixels can mirror; it holds {widest:g}")
 
 
 def _degrade(work: Batch, i: int, scratch: Scratch) -> None:
