@@ -121,6 +121,9 @@ def test_a_data_set_that_raises_is_no_crash():
 
 WATCHED = """
 import os, sys
+import degrade, torch
+# what Numba has compiled it keeps beside its sources: once on a machine, and not what a stream writes
+degrade.recipe("cofe-net-paper", type="111")(torch.rand(2, 3, 64, 64), degrade.make_keys(0, 2))
 written, main = [], os.getpid()
 def watch(event, arguments):
     if event == "open":

@@ -15,5 +15,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
-    """Compiles a function at its first call (seconds, once on a machine: the result is kept on disk)."""
-    return cast(Function, numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")(function))
+    """Compiles a function at its first call (seconds, once on a machine: the result is kept on disk, if it can be)."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep it: a read-only installation without a home
+        compiled = numba.njit(**options)(function)
+    return cast(Function, compiled)
