@@ -169,7 +169,7 @@ class Degradation(nn.Module, ABC):
                 f"got shape {tuple(image.shape)}"
             )
         if image.numel() and (image.device.type == "cpu" or self.validate):
-            low, high = (float(end) for end in torch.aminmax(image.detach()))
+            low, high = _span(image.detach())
             if not (low >= 0 and high <= 1):  # false for NaN as well
                 raise ValueError(f"image must lie in [0, 1] and be finite; it spans [{low:g}, {high:g}]")
         if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
@@ -187,6 +187,16 @@ class Degradation(nn.Module, ABC):
         for name, value in parameters.items():
             if value.shape[:1] != image.shape[:1]:
                 raise ValueError(f"parameter {name!r} has shape {tuple(value.shape)} for {image.shape[0]} images")
+
+
+def _span(image: Tensor) -> tuple[float, float]:
+    """The least and the largest value; nan if there is one."""
+    if image.device.type == "cpu" and image.dtype in (torch.float32, torch.float64):
+        # torch would use all threads, and they keep the cores busy for milliseconds after they are done
+        array = image.numpy()
+        return float(array.min()), float(array.max())
+    low, high = torch.aminmax(image)
+    return float(low), float(high)
 
 
 def read_toml(text: str) -> dict[str, Any]:

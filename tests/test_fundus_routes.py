@@ -127,7 +127,7 @@ class TestNumba:
         def broken(*arguments: object) -> None:
             raise MemoryError("planted")
 
-        monkeypatch.setattr(fundus, "_degrade", broken)
+        monkeypatch.setattr(fundus, "degrade_images", broken)
         monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
         with pytest.raises(MemoryError, match="planted"):
             degrade.recipe("cofe-net")(torch.rand(4, 3, 64, 64), degrade.make_keys(0, 4))

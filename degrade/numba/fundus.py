@@ -1,15 +1,13 @@
 """The Cofe-Net degradations of a batch on a CPU without gradients: one image at a time, a thread to each core.
 
-What is small is made for the whole batch by the functions that every path uses: the parameters, and all kernels' taps.
-The rest is loops over one image that need no memory but a few planes, kept from image to image (`Scratch`). An image's
-numbers are the same alone and in any batch, with any number of threads.
+What is small is made for the whole batch by the functions that every route uses: the parameters, and all kernels' taps.
+The rest is loops over one image that need no memory but a few planes, kept from image to image. An image's numbers are
+the same alone and in any batch, with any number of threads.
 """
 
 from __future__ import annotations
 
-import itertools
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
 from typing import Any
 
 import numpy as np
@@ -19,92 +17,99 @@ from torch import Tensor
 
 from degrade import keyed
 from degrade.base import Parameters
-from degrade.functional.blur import REFERENCE_SIDE, reach_of, taps
+from degrade.functional.blur import REFERENCE_SIDE, reach_of
 from degrade.functional.fields import weights_between
 from degrade.fundus import stages
-from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 from degrade.fundus.parts import grid_step
 from degrade.memory import empty
-from degrade.numba import chain, fields, random
+from degrade.numba.fields import taps
+from degrade.numba.images import degrade_images
 
-Array = NDArray[np.float32]
-
-_PIXEL = keyed.stream_words("pixel")
-
-
-@dataclass
-class Scratch:
-    """What a thread writes to between the input and the output: an image and three planes."""
-
-    image: Array
-    ring: Array
-    dark: Array
-    rows: Array
-
-    @classmethod
-    def of(cls, channels: int, height: int, width: int) -> Scratch:
-        planes = empty((channels + 3, height, width), torch.float32).numpy()
-        return cls(planes[:channels], *planes[channels:])
-
-
-@dataclass
-class Batch:
-    """Images (B, C, H, W) and masks (B, 1, H, W), the parameters as numbers, and the halves of all kernels."""
-
-    image: Tensor
-    mask: Tensor
-    number: dict[str, Any]
-    light: Array
-    halo: Array
-    hole: Array
-    blur: Array
-    spots: Array
-    exact: bool
-    out: Tensor
+_MASK = 0xFFFFFFFF
 
 
 def degrade(image: Tensor, p: Parameters, mask: Tensor, *, exact: bool) -> Tensor:
     """(B, C, H, W) of any type -> new float32 tensor; mask and floating parameters are float32."""
     batch, channels, height, width = image.shape
     out = empty(image.shape, torch.float32)
-    work = _prepare(image, p, mask, exact, out)
-    rows = itertools.count()  # taking the next is one step of the interpreter, so no two threads take the same
+    if not batch:
+        return out
+    pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask))
+    small = _small(p, channels, (height, width), exact)
+    threads = max(min(torch.get_num_threads(), batch), 1)
 
-    def some() -> None:
-        scratch = Scratch.of(channels, height, width)
-        while (i := next(rows)) < batch:
-            _degrade(work, i, scratch)
+    scratch = empty((threads, channels + 3, height, width), torch.float32).numpy()
+    failures: list[BaseException] = []
 
-    threads = min(torch.get_num_threads(), batch)
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(some) for _ in range(threads)]:
-                done.result()
-    elif batch:
-        some()
+    def some(first: int) -> None:
+        try:
+            degrade_images(first, threads, pictures, masks, scratch[first], out.numpy(), *small)
+        except BaseException as error:  # to be raised where the call was made
+            failures.append(error)
+
+    others = [threading.Thread(target=some, args=(first,)) for first in range(1, threads)]
+    for other in others:
+        other.start()
+    some(0)
+    for other in others:
+        other.join()
+    if failures:
+        raise failures[0]
     return out
 
 
-def _prepare(image: Tensor, p: Parameters, mask: Tensor, exact: bool, out: Tensor) -> Batch:
-    side = min(image.shape[-2:])
+def _small(p: Parameters, channels: int, size: tuple[int, int], exact: bool) -> tuple[NDArray[Any], ...]:
+    """What `degrade_images` asks for after its output, in its order."""
+    height, width = size
+    side = min(size)
     _check(p, side)  # a loop that leaves its array is not stopped
 
-    def halves(kernel: Tensor, sigma: Tensor) -> Array:
-        return taps(kernel, sigma, side, reach_of(stages.largest(kernel), side)).numpy()
+    def halves(kernel: Tensor, sigma: Tensor) -> NDArray[Any]:
+        made = np.empty((kernel.numel(), reach_of(stages.largest(kernel), side) + 1), np.float32)
+        taps(kernel.double().flatten().numpy(), sigma.double().flatten().numpy(), side, made)
+        return made.reshape(*kernel.shape, -1)
 
+    def columns(*values: Tensor) -> NDArray[Any]:
+        return torch.stack([value.double() for value in values], -1).numpy()
+
+    def pixels(center: Tensor) -> tuple[Tensor, Tensor]:
+        """Fractions of the frame as columns and rows; pixel i is centred at (i + 1/2) / W."""
+        return center[..., 0].double() * width - 0.5, center[..., 1].double() * height - 0.5
+
+    def step(kernel: float) -> int:
+        return 0 if exact else grid_step(kernel * side).bit_length() - 1
+
+    radii = p["halo_inner"].double() * side, p["halo_outer"].double() * side
     wide = torch.cat([p["halo_kernel"][:, None], p["hole_kernel"]], 1)
     wide_halves = halves(wide, torch.stack([p["halo_sigma"], p["hole_sigma"], p["hole_sigma"]], 1))
-    return Batch(
-        image,
-        mask,
-        {name: value.tolist() for name, value in p.items()},
-        stages.halo_light(p["halo_color"], image.shape[1]).numpy(),
-        wide_halves[:, 0],
-        wide_halves[:, 1:],
-        halves(p["blur_kernel"], p["blur_sigma"][:, None].expand(-1, 2)),
+    narrowest = torch.stack([p["halo_kernel"], p["hole_kernel"].amin(1)], 1).tolist()
+    steps = np.array([[step(kernel) for kernel in pair] for pair in narrowest], np.int64)
+    powers = int(steps.max()) + 1
+    weights = np.zeros((powers, 1 << (powers - 1), 6), np.float32)
+    for power in range(powers):
+        weights[power, : 1 << power] = weights_between(1 << power).numpy()
+    words = np.array(
+        [(key & _MASK, key >> 32 & _MASK, *keyed.stream_words("pixel")) for key in p["noise_key"].tolist()], np.uint32
+    )
+    return (
+        p["type"].numpy(),
+        torch.stack([p["brightness"], p["contrast"], p["saturation"]], 1).numpy(),
+        stages.halo_light(p["halo_color"], channels).contiguous().numpy(),
+        columns(*pixels(p["halo_center"]), torch.minimum(*radii), torch.maximum(*radii), p["halo_strength"]),
+        columns(
+            *pixels(p["hole_center"]),
+            p["hole_radius"].double() * side,
+            *(p[name] for name in ("hole_depth", "hole_slope", "hole_threshold")),
+        ),
+        columns(*pixels(p["spot_center"]), p["spot_radius"].double() * side, p["spot_height"]),
+        steps,
+        np.ascontiguousarray(wide_halves[:, 0]),
+        np.ascontiguousarray(wide_halves[:, 1:]),
         halves(p["spot_kernel"], p["spot_sigma"][..., None].expand(-1, -1, 2)),
-        exact,
-        out,
+        halves(p["blur_kernel"], p["blur_sigma"][:, None].expand(-1, 2)),
+        weights,
+        (p["noise"].double() * side / REFERENCE_SIDE).numpy(),
+        words,
     )
 
 
@@ -115,86 +120,3 @@ def _check(p: Parameters, side: int) -> None:
     widest = stages.largest(p["blur_kernel"])
     if reach_of(widest, side) >= side:
         raise ValueError(f"parameter 'blur_kernel' must be within what {side} pixels can mirror; it holds {widest:g}")
-
-
-def _degrade(work: Batch, i: int, scratch: Scratch) -> None:
-    types = work.number["type"][i]
-    source = work.image[i].to(torch.float32).contiguous().numpy()
-    mask, out = work.mask[i, 0].contiguous().numpy(), work.out[i].numpy()
-    image = scratch.image
-    if types & ILLUMINATION:
-        _light(work, i, source, mask, scratch)
-    elif types & SPOTS:
-        np.copyto(image, source)
-    else:
-        image = source
-    if types & SPOTS:
-        _spots(work, i, image)
-    if types & BLUR:
-        x, y = (_own(half) for half in work.blur[i])
-        chain.blur(image, x, y, mask, out)
-        _noise(work, i, mask, out)
-    else:
-        chain.times(image, mask, out)
-
-
-def _light(work: Batch, i: int, source: Array, mask: Array, scratch: Scratch) -> None:
-    number, image = {name: values[i] for name, values in work.number.items()}, scratch.image
-    side = min(mask.shape)
-    b, c, s = (np.float32(number[name]) for name in ("brightness", "contrast", "saturation"))
-    mean = chain.colour(source, b, c, s, image)
-    amount = number["halo_strength"] * mean
-    if amount:
-        inner, outer = sorted((number["halo_inner"] * side, number["halo_outer"] * side))
-        step = _step(work, number["halo_kernel"] * side)
-        kernel = _own(work.halo[i])
-        _field(number["halo_center"], inner, outer, (kernel, kernel), step, scratch, scratch.ring)
-        mean = chain.halo(image, np.float32(amount) * work.light[i], scratch.ring)
-    mean /= max(chain.mean_of(mask[None]), 1e-6)
-    depth = number["hole_depth"] + number["hole_slope"] * mean
-    if mean > number["hole_threshold"] and depth:
-        step = _step(work, min(number["hole_kernel"]) * side)
-        x, y = (_own(half) for half in work.hole[i])
-        _field(number["hole_center"], -1.0, number["hole_radius"] * side, (x, y), step, scratch, scratch.dark)
-        chain.hole(image, np.float32(depth), scratch.dark)
-
-
-def _step(work: Batch, kernel: float) -> int:
-    return 1 if work.exact else grid_step(kernel)
-
-
-def _field(
-    center: list[float], inner: float, outer: float, halves: tuple[Array, Array], step: int, s: Scratch, out: Array
-) -> None:
-    weights = weights_between(step).numpy()
-    fields.wide_field(_pixels(center, *out.shape), inner, outer, *halves, step, weights, s.rows, out)
-
-
-def _spots(work: Batch, i: int, image: Array) -> None:
-    height, width = image.shape[1:]
-    each = zip(*(work.number[f"spot_{name}"][i] for name in ("center", "radius", "height")), strict=True)
-    for n, (center, radius, level) in enumerate(each):
-        if level:
-            x, y = (_own(half) for half in work.spots[i, n])
-            at = _pixels(center, height, width)
-            chain.spot(image, at, radius * min(height, width), np.float32(level), x, y)
-
-
-def _pixels(center: list[float], height: int, width: int) -> tuple[float, float]:
-    """A point in fractions of the frame as column and row; pixel i is centred at (i + 1/2) / W."""
-    return center[0] * width - 0.5, center[1] * height - 0.5
-
-
-def _own(half: Array) -> Array:
-    """The taps that an image has of those that the batch's largest kernel has."""
-    return np.ascontiguousarray(half[: max(np.count_nonzero(half), 1)])
-
-
-def _noise(work: Batch, i: int, mask: Array, out: Array) -> None:
-    """Adds the noise in place; outside the mask it stays black."""
-    scale = work.number["noise"][i] * min(mask.shape) / REFERENCE_SIDE
-    if scale:
-        key = work.number["noise_key"][i]
-        words = (np.uint32(word) for word in (key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, *_PIXEL))
-        random.add_normals(out.reshape(-1), np.float32(scale), *words)
-        chain.times(out, mask, out)

@@ -31,22 +31,21 @@ _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 
 @kernel
-def add_normals(image: Array, scale: Any, low: Any, high: Any, tag_low: Any, tag_high: Any) -> None:
+def add_normals(image: Array, scale: Any, words: NDArray[np.uint32]) -> None:
     """clip(x + scale n) in place, `image` flat.
 
     Args:
-        low, high: the two words of the key, uint32.
-        tag_low, tag_high: those of the stream.
+        words: the two of the key, and the two of the stream.
     """
     count = len(image)
     blocks = (count + 3) // 4
-    words = np.empty((4, BLOCK), np.uint32)
+    drawn = np.empty((4, BLOCK), np.uint32)
     normals = np.empty((4, BLOCK), np.float32)
     for start in range(0, blocks, BLOCK):
         here = min(BLOCK, blocks - start)
-        _philox(words, start, low, high, tag_low, tag_high)
+        _philox(drawn, start, words[0], words[1], words[2], words[3])
         for pair in range(2):
-            _gaussian(words[2 * pair], words[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
+            _gaussian(drawn[2 * pair], drawn[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
         for lane in range(4):  # number i is lane i // blocks of block i % blocks
             first = lane * blocks + start
             part, added = image[first : min(first + here, count)], normals[lane]
