@@ -37,7 +37,6 @@ def degrade(image: Tensor, p: Parameters, mask: Tensor, *, exact: bool) -> Tenso
     pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask))
     small = _small(p, channels, (height, width), exact)
     threads = max(min(torch.get_num_threads(), batch), 1)
-
     scratch = empty((threads, channels + 3, height, width), torch.float32).numpy()
     failures: list[BaseException] = []
 

@@ -17,6 +17,7 @@ from enhance.networks.sspnet import PatchDiscriminator, SSPGenerator
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater, frozen
 from enhance.trainers.schedules import warm_up_then_halve
 from enhance.trainers.seeding import seeded
+from enhance.trainers.unpaired import unpaired
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +95,7 @@ class SSPTrainer(Trainer):
         return self._enhance
 
     def stream(self, sources: Sources, **placing: Any) -> UnpairedStream:
-        if sources.low is None:
-            raise ValueError("trainer 'sspnet' needs real bad images too: low = None")
-        config = self.config
-        return UnpairedStream(
-            sources.low,
-            sources.high,
-            batch_size=config.batch_size,
-            size=config.size,
-            crop=config.crop,
-            hflip=True,
-            vflip=True,
-            seed=config.seed,
-            drop_last=True,
-            **placing,
-        )
+        return unpaired(self.name, sources, self.config, vflip=True, **placing)
 
     def step(self, batch: UnpairedBatch, number: int, update: Updater) -> Losses:
         low, high = batch.low.image * 2 - 1, batch.high.image * 2 - 1

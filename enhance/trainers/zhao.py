@@ -19,6 +19,7 @@ from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater, fro
 from enhance.trainers.pool import ImagePool
 from enhance.trainers.schedules import linear_decay
 from enhance.trainers.seeding import seeded
+from enhance.trainers.unpaired import unpaired
 
 CYCLES = ("feature", "feature-sum", "image", "none")
 
@@ -100,20 +101,7 @@ class ZhaoTrainer(Trainer):
         return self._enhance
 
     def stream(self, sources: Sources, **placing: Any) -> UnpairedStream:
-        if sources.low is None:
-            raise ValueError("trainer 'zhao' needs real bad images too: low = None")
-        config = self.config
-        return UnpairedStream(
-            sources.low,
-            sources.high,
-            batch_size=config.batch_size,
-            size=config.size,
-            crop=config.crop,
-            hflip=True,
-            seed=config.seed,
-            drop_last=True,
-            **placing,
-        )
+        return unpaired(self.name, sources, self.config, **placing)
 
     def step(self, batch: UnpairedBatch, number: int, update: Updater) -> Losses:
         blurry, sharp = batch.low.image * 2 - 1, batch.high.image * 2 - 1
