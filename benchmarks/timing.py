@@ -19,7 +19,7 @@ Row = dict[str, Any]
 """A row of a table: column titles to numbers, texts, `Spread`s, or None for what is not measured."""
 
 
-LONG = 2.0  # seconds
+WARM, BLOCK = 0.05, 0.1  # seconds
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ def measure(
 ) -> dict[Key, Spread]:
     """Seconds of a call of each function: one of each in turn, `rounds` times, after one that does not count.
 
-    Right before it is measured each is called once more, unless that takes long: what ran before it in the turn, which
-    has emptied the caches and made the system take memory back, is not charged to it.
+    On a CPU each is first called for `WARM` seconds that do not count, so that what ran before it in the turn, which has
+    emptied the caches and left threads spinning, is not charged to it; then for `BLOCK` seconds, and
+    the median of these calls counts. What takes longer is called once.
 
     Args:
         functions: what to time, by name.
@@ -78,25 +79,29 @@ def measure(
         repeats: on a GPU, the calls between two events, so that a queue of work is timed and not its beginning.
     """
     times: dict[Key, list[float]] = {name: [] for name in functions}
-    quick: dict[Key, bool] = {}
-    for _ in range(rounds + 1):
+    for turn in range(rounds + 1):
         for name, function in functions.items():
             if before is not None:
                 before(name)
-            if quick.get(name):
-                function()
             seconds = _on_gpu(function, repeats) if device == "cuda" else _on_cpu(function)
-            if name in quick:
+            if turn:
                 times[name].append(seconds)
-            else:
-                quick[name] = device != "cuda" and seconds < LONG
     return {name: Spread.of(values) for name, values in times.items()}
 
 
 def _on_cpu(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+    warm = _calls(function, WARM)
+    return warm[0] if warm[0] >= WARM + BLOCK else statistics.median(_calls(function, BLOCK))
+
+
+def _calls(function: Callable[[], object], least: float) -> list[float]:
+    """Seconds of as many calls as it takes until so many seconds have passed."""
+    times: list[float] = []
+    while sum(times) < least:
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def _on_gpu(function: Callable[[], object], repeats: int) -> float:

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ class Degradation(nn.Module, ABC):
 
     settings_table: ClassVar[dict[str, Setting]] = {}
     channels: ClassVar[tuple[int, ...]] = (1, 3)
+    looks_at_values: ClassVar[bool] = False  # whether `_degrade` itself refuses what is not in [0, 1]
 
     def __init__(self, name: str = "", citation: str = "", validate: bool = False, **settings: Any) -> None:
         super().__init__()
@@ -168,10 +170,8 @@ class Degradation(nn.Module, ABC):
                 f"{kind} takes images (B, C, H, W) with C in {self.channels}, H and W at least {SMALLEST_SIDE}; "
                 f"got shape {tuple(image.shape)}"
             )
-        if image.numel() and (image.device.type == "cpu" or self.validate):
-            low, high = _span(image.detach())
-            if not (low >= 0 and high <= 1):  # false for NaN as well
-                raise ValueError(f"image must lie in [0, 1] and be finite; it spans [{low:g}, {high:g}]")
+        if not self.looks_at_values and (image.device.type == "cpu" or self.validate):
+            check_values(image.detach())
         if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
             raise ValueError(f"mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}")
 
@@ -189,14 +189,28 @@ class Degradation(nn.Module, ABC):
                 raise ValueError(f"parameter {name!r} has shape {tuple(value.shape)} for {image.shape[0]} images")
 
 
-def _span(image: Tensor) -> tuple[float, float]:
-    """The least and the largest value; nan if there is one."""
-    if image.device.type == "cpu" and image.dtype in (torch.float32, torch.float64):
-        # torch would use all threads, and they keep the cores busy for milliseconds after they are done
-        array = image.numpy()
-        return float(array.min()), float(array.max())
-    low, high = torch.aminmax(image)
-    return float(low), float(high)
+def check_values(image: Tensor) -> None:
+    """ValueError for NaN, and for values outside [0, 1]."""
+    if not image.numel() or _surely_fits(image):
+        return
+    low, high = (float(end) for end in torch.aminmax(image))
+    if not (low >= 0 and high <= 1):  # false for NaN as well
+        raise ValueError(f"image must lie in [0, 1] and be finite; it spans [{low:g}, {high:g}]")
+
+
+def _surely_fits(image: Tensor) -> bool:
+    """Whether no value can be outside [0, 1]: one look at the bits, on a CPU. False need not mean that one is."""
+    if image.device.type != "cpu" or image.dtype not in _BITS:
+        return False
+    bits, one = _BITS[image.dtype]
+    return bool(image.numpy().view(bits).max() <= one)
+
+
+# as whole numbers the bits of positive floats are in the floats' order, and NaN and all negative ones come after 1
+_BITS: dict[torch.dtype, tuple[Any, Any]] = {
+    torch.float32: (np.uint32, np.float32(1).view(np.uint32)),
+    torch.float64: (np.uint64, np.float64(1).view(np.uint64)),
+}
 
 
 def read_toml(text: str) -> dict[str, Any]:

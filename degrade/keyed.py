@@ -1,8 +1,8 @@
 """Random numbers addressed by (key, stream, index): the one source of randomness in this package.
 
 The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
-written in plain int64 tensor arithmetic, which is its definition: every device and every compiled version must give
-the same bits. A key is one int64 per sample. A named stream is the upper half of Philox's 128-bit counter, the index
+written in plain int64 tensor arithmetic, which is its definition: every device and every compiled version (Numba's on a
+CPU, Triton's on a GPU) must give the same bits. A key is one int64 per sample. A named stream is the upper half of Philox's 128-bit counter, the index
 of a number within the stream its lower half, so that no number is ever used for two things, and a sample's numbers
 depend on its key alone: not on the batch around it, nor on worker, process, device or order of calls.
 """
@@ -43,6 +43,10 @@ def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tenso
     >>> [hex(int(word)) for word in philox(*zero)]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
+    if kernels.numba_serves(c0.device) and all(counter.is_contiguous() for counter in (c0, c1, c2, c3)):
+        from degrade.numba import random
+
+        return random.philox(c0, c1, c2, c3, k0.expand_as(c0), k1.expand_as(c0))
     product0, product1 = torch.empty_like(c0), torch.empty_like(c0)
     for round_ in range(_ROUNDS):
         if round_:
@@ -181,24 +185,24 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
         from degrade.triton import random
 
         return random.uniforms(keys, streams)
-    index: list[int] = []
-    tags: list[tuple[int, int]] = []
-    for stream, count in streams.items():
-        blocks = -(-count // 4)
-        index.extend(range(blocks))
-        tags.extend([stream_words(stream)] * blocks)
-    shape = (keys.shape[0], len(index))
+    counters, wanted = _layout(tuple(streams.items()), keys.device)
+    c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
     k0, k1 = (word[:, None] for word in _split(keys))
-    upper = constant(tuple(tags), torch.int64, keys.device).reshape(-1, 2)
-    lower = constant(tuple(index), torch.int64, keys.device)
-    c0, c2, c3 = (counter.expand(shape).clone() for counter in (lower, upper[:, 0], upper[:, 1]))
-    output = torch.stack(philox(c0, torch.zeros_like(c0), c2, c3, k0, k1), dim=-1)
-    output = output.flatten(1).to(torch.float64) * 2.0**-32
-    drawn, start = {}, 0
-    for stream, count in streams.items():
-        drawn[stream] = output[:, start : start + count]
-        start += 4 * -(-count // 4)
-    return drawn
+    drawn = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1)
+    numbers = drawn[:, wanted].to(torch.float64) * 2.0**-32
+    return dict(zip(streams, numbers.split(list(streams.values()), dim=1), strict=True))
+
+
+@functools.lru_cache(maxsize=256)
+def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """For several streams side by side: the counters (4, N) of their blocks, and which of the 4 N words are asked for."""
+    counters: list[tuple[int, int, int, int]] = []
+    wanted: list[int] = []
+    for stream, count in streams:
+        wanted.extend(range(4 * len(counters), 4 * len(counters) + count))
+        counters.extend((number, 0, *stream_words(stream)) for number in range(-(-count // 4)))
+    rows = tuple(zip(*counters, strict=True))
+    return constant(rows, torch.int64, device).reshape(4, -1), constant(tuple(wanted), torch.int64, device)
 
 
 def words(keys: Tensor, stream: str, start: int, stop: int) -> Words:

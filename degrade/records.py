@@ -70,7 +70,6 @@ def from_cofe_net(file: Mapping[str, Any]) -> Parameters:
 
 def _from_cofe_net(params: Mapping[str, Any]) -> Parameters:
     side = params.get("size", REFERENCE_SIDE)
-    frame = torch.tensor([side, side], dtype=torch.float64)
 
     def numbers(*values: float) -> Tensor:
         return torch.tensor(values, dtype=torch.float64)
@@ -89,9 +88,9 @@ def _from_cofe_net(params: Mapping[str, Any]) -> Parameters:
         found["halo_color"] = law.halo_color(torch.tensor([tint]))
         found["halo_strength"] = numbers(1)
         found |= law.halo_geometry(
-            numbers(*halo["center_a"])[None], numbers(halo["dia_a"]), numbers(halo["dia_b"]), frame
+            numbers(*halo["center_a"])[None], numbers(halo["dia_a"]), numbers(halo["dia_b"]), (side, side)
         )
-        found["hole_center"] = (numbers(*hole["center"])[None] + 0.5) / frame
+        found["hole_center"] = (numbers(*hole["center"])[None] + 0.5) / side
         found["hole_radius"] = numbers(hole["diameter_circle"] // 2) / side
         found["hole_kernel"] = numbers(hole["rad_w"], hole["rad_h"])[None] / side
         found["hole_sigma"] = numbers(hole["sigma"]) / side

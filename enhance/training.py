@@ -141,16 +141,18 @@ def train(
             if saving or validating or stopping or step % options.log_every == 0:
                 line, stopping = meter.line(stream.epoch, trainer, interruption.came)
                 log.training(line)
-            if validating and validation is not None and fabric.is_global_zero:
-                network = average if average is not None else trainer.enhancer
-                with fabric.autocast():
-                    found = validation(network, run / "samples" / f"step_{step:06d}.png")
-                log.validation({"step": step, "validation": found})
-                if is_better(found["psnr"], best):
-                    best = found["psnr"]
-                    write_weights(run / BEST, trainer, step, average)
-            if saving or stopping:
-                _save(run, trainer, average, stream, fabric, step, best)
+            try:
+                if validating and validation is not None and fabric.is_global_zero:
+                    network = average if average is not None else trainer.enhancer
+                    with fabric.autocast():
+                        found = validation(network, run / "samples" / f"step_{step:06d}.png")
+                    log.validation({"step": step, "validation": found})
+                    if is_better(found["psnr"], best):
+                        best = found["psnr"]
+                        write_weights(run / BEST, trainer, step, average)
+            finally:  # what has been trained outlives an error in looking at it
+                if saving or stopping:
+                    _save(run, trainer, average, stream, fabric, step, best)
             if stopping:
                 raise KeyboardInterrupt
 

@@ -67,6 +67,18 @@ def test_routes_agree(apply: Apply, recipe: str, size: tuple[int, int]) -> None:
     assert (apply(d, image, wrong, mask) - batched).abs().max() > 0.5 / 255
 
 
+def test_no_route_leaves_the_range(apply: Apply) -> None:
+    """Between its nodes a wide field can be a little below 0; on white and on black that would show."""
+    count, side = 12, 256
+    level = torch.tensor([1.0, 0.0, 0.6]).repeat(count // 3)
+    image, mask = level.view(-1, 1, 1, 1).expand(-1, 3, side, side), torch.ones(count, 1, side, side)
+    d = degrade.recipe("pce-net", brightness=1.0, contrast=1.0, saturation=1.0, hole_threshold=0.0)
+    for kind in ("001", "011", "111"):
+        p = degrade.recipe("pce-net", type=kind).draw(degrade.make_keys(3, count), side, side)
+        degraded = apply(d, image, p | law.neutral(p, keep=("halo", "hole", "spots", "blur")), mask)
+        assert 0 <= float(degraded.min()) and float(degraded.max()) <= 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     recipe=st.sampled_from(RECIPES),

@@ -105,7 +105,7 @@ def _halo(s: Sample) -> None:
     light = stages.halo_light(s.p["halo_color"], s.image.shape[0])[0].tolist()
     for channel, level in zip(s.image, light, strict=True):
         channel.add_(ring, alpha=amount * level)
-    s.image.clamp_max_(1)
+    s.image.clamp_(0, 1)
 
 
 def _hole(s: Sample) -> None:
@@ -113,7 +113,7 @@ def _hole(s: Sample) -> None:
     amplitude = s.number["hole_depth"] + s.number["hole_slope"] * mean
     if s.hole is None or mean <= s.number["hole_threshold"] or amplitude == 0:
         return
-    s.image.add_(_whole(s.hole, s.image), alpha=-amplitude).clamp_min_(0)
+    s.image.add_(_whole(s.hole, s.image), alpha=-amplitude).clamp_(0, 1)
 
 
 def _mean(image: Tensor) -> float:

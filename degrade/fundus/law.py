@@ -122,29 +122,32 @@ _STREAMS = {
 }
 
 
+_PLAIN = (
+    *("brightness", "contrast", "saturation", "halo_strength"),
+    *("hole_depth", "hole_slope", "hole_threshold", "noise"),
+)
+"""What is drawn from its range as it is."""
+
+
 def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
     """Draws the parameters of (B,) keys for frames of this shape; docs/parameters.md says what each means."""
     spots = int(ends(settings["spot_count"])[1])
     per_spot = {"spot_radius": spots, "spot_center": 2 * spots, "spot_kernel": 2 * spots}
     u = keyed.uniforms(keys, {**_STREAMS, **per_spot})
-    one = {name: values[:, 0] for name, values in u.items() if values.shape[1] == 1}
     scale = REFERENCE_SIDE / min(height, width)
-    frame = constant((width * scale, height * scale), torch.float64, keys.device)
-    drawn = {
-        name: uniform(settings[name], one[name])
-        for name in ("brightness", "contrast", "saturation", "halo_strength", "hole_depth", "hole_slope")
-    }
-    drawn["hole_threshold"] = uniform(settings["hole_threshold"], one["hole_threshold"])
-    drawn |= _halo(settings, u, one, frame)
-    drawn |= _hole(settings, u, one, frame)
-    drawn |= _spots(settings, u, one, frame)
-    drawn |= _blur(settings, u, one)
-    drawn["noise"] = uniform(settings["noise"], one["noise"])
+    frame = (width * scale, height * scale)
+    drawn = {**_halo(settings, u, frame), **_hole(settings, u, frame), **_spots(settings, u, frame)}
+    drawn |= _blur(settings, u)
     result = {name: value.to(torch.float32) for name, value in drawn.items()}
+    ranges = tuple(zip(*(ends(settings[name]) for name in _PLAIN), strict=True))
+    low, high = constant(ranges, torch.float64, keys.device)[..., None]
+    plain = low + (high - low) * torch.cat([u[name] for name in _PLAIN], 1).T.contiguous()
+    result |= dict(zip(_PLAIN, plain.to(torch.float32).unbind(), strict=True))
     code = settings["type"]
-    types = whole(1, 7, one["type"]) if code == "random" else torch.full_like(one["type"], int(str(code), 2))
+    one = u["type"][:, 0]
+    types = whole(1, 7, one) if code == "random" else torch.full_like(one, int(str(code), 2))
     result["type"] = types.to(torch.int64)
-    result["spot_count"] = whole(*ends(settings["spot_count"]), one["spot_count"]).to(torch.int64)
+    result["spot_count"] = whole(*ends(settings["spot_count"]), u["spot_count"][:, 0]).to(torch.int64)
     result["noise_key"] = keyed.fold_in(keys, "noise")
     return result
 
@@ -174,13 +177,13 @@ def halo_color(tint: Tensor) -> Tensor:
     return constant(TINTS, torch.float64, tint.device)[tint] / 255
 
 
-def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: Tensor) -> Parameters:
+def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: tuple[float, float]) -> Parameters:
     """The halo from its centre (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
-    side = frame.min()
-    offset = (center - frame / 2).abs().amax(dim=1)
+    side, size = min(frame), constant(frame, center.dtype, center.device)
+    offset = (center - size / 2).abs().amax(dim=1)
     kernel = (side + 2 * offset - inner).abs().floor()
     return {
-        "halo_center": (center + 0.5) / frame,
+        "halo_center": (center + 0.5) / size,
         "halo_inner": (inner / 2).floor() / side,
         "halo_outer": (outer / 2).floor() / side,
         "halo_kernel": _odd(kernel) / side,
@@ -195,52 +198,47 @@ def spot_height(radius: Tensor) -> Tensor:
     return (14 / 25 + 1 - q) * (1 - torch.exp2(-(0.5 + q) * 0.3 * q * math.log2(math.e)))
 
 
-def _halo(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: Tensor) -> Parameters:
-    side = frame.min()
-    low, high = ends(settings["halo_offset"])
-    offset = _grid(low * frame, high * frame, u["halo_center"], inward=True)
-    center = frame / 2 + offset
-    inner = side * uniform(settings["halo_diameter"], one["halo_diameter"])
-    reach = torch.maximum(center, frame - center)
+def _halo(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
+    side, size = min(frame), constant(frame, torch.float64, u["halo_center"].device)
+    center = size / 2 + _grid(settings["halo_offset"], size, u["halo_center"], inward=True)
+    inner = side * uniform(settings["halo_diameter"], u["halo_diameter"][:, 0])
+    reach = torch.maximum(center, size - center)
     corner = (reach**2).sum(dim=1).sqrt().floor()
-    spread = 1 + (2 * corner / side - 1) * uniform(settings["halo_spread"], one["halo_spread"])
-    tint = whole(*ends(settings["halo_tint"]), one["halo_tint"])
-    shift = torch.where(tint == 0, 2 / 3, 1 / 2) * frame.max()
-    outer = side * spread + ((center - frame / 2).amax(dim=1) + shift).abs()
+    spread = 1 + (2 * corner / side - 1) * uniform(settings["halo_spread"], u["halo_spread"][:, 0])
+    tint = whole(*ends(settings["halo_tint"]), u["halo_tint"][:, 0])
+    shift = torch.where(tint == 0, 2 / 3, 1 / 2) * max(frame)
+    outer = side * spread + ((center - size / 2).amax(dim=1) + shift).abs()
     return {"halo_color": halo_color(tint.long()), **halo_geometry(center, inner, outer, frame)}
 
 
-def _hole(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: Tensor) -> Parameters:
-    side = frame.min()
-    low, high = ends(settings["hole_diameter"])
-    diameter = _grid(low * frame[0], high * frame[0], one["hole_diameter"])
-    ranges = constant((ends(settings["hole_x"]), ends(settings["hole_y"])), frame.dtype, frame.device)
-    center = _grid(ranges[:, 0] * frame, ranges[:, 1] * frame, u["hole_center"])
-    low, high = ends(settings["hole_kernel"])
-    kernel = _grid(low * diameter[:, None], high * diameter[:, None], u["hole_kernel"])
+def _hole(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
+    side, device = min(frame), u["hole_center"].device
+    size = constant(frame, torch.float64, device)
+    diameter = _grid(settings["hole_diameter"], frame[0], u["hole_diameter"])
+    ranges = tuple(zip(ends(settings["hole_x"]), ends(settings["hole_y"]), strict=True))
+    first, last = constant(ranges, torch.float64, device) * size
+    center = whole(first.floor(), last.floor(), u["hole_center"])
+    center = torch.where(first == last, first, center)
+    kernel = _grid(settings["hole_kernel"], diameter, u["hole_kernel"])
     return {
-        "hole_center": (center + 0.5) / frame,
-        "hole_radius": (diameter / 2).floor() / side,
+        "hole_center": (center + 0.5) / size,
+        "hole_radius": (diameter[:, 0] / 2).floor() / side,
         "hole_kernel": _odd(kernel) / side,
         "hole_sigma": (0.8 * kernel.amax(dim=1)).clamp_min(1) / side,
     }
 
 
-def _spots(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame: Tensor) -> Parameters:
-    side = frame.min()
-    low, high = ends(settings["spot_radius"])
-    radius = _grid(low * side, high * side, u["spot_radius"], inward=True)
+def _spots(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
+    side, size = min(frame), constant(frame, torch.float64, u["spot_center"].device)
+    radius = _grid(settings["spot_radius"], side, u["spot_radius"], inward=True)
     batch, count = radius.shape
     room = radius[..., None] + 1
-    center = whole(room, (frame - room).floor(), u["spot_center"].reshape(batch, count, 2))
+    center = whole(room, (size - room).floor(), u["spot_center"].reshape(batch, count, 2))
     sigma = _spot_sigma(radius)
-    low, high = ends(settings["spot_kernel"])
-    sigmas = sigma[..., None]
-    kernel = _grid(low * sigmas, high * sigmas, u["spot_kernel"].reshape(batch, count, 2))
-    number = whole(*ends(settings["spot_count"]), one["spot_count"])
-    present = torch.arange(count, device=frame.device) < number[:, None]
+    kernel = _grid(settings["spot_kernel"], sigma[..., None], u["spot_kernel"].reshape(batch, count, 2))
+    present = torch.arange(count, device=radius.device) < whole(*ends(settings["spot_count"]), u["spot_count"])
     return {
-        "spot_center": (center + 0.5) / frame,
+        "spot_center": (center + 0.5) / size,
         "spot_radius": (radius / 2).floor() / side,
         "spot_height": spot_height(radius) * present,
         "spot_kernel": _odd(kernel) / side,
@@ -248,26 +246,31 @@ def _spots(settings: Mapping[str, Value], u: Parameters, one: Parameters, frame:
     }
 
 
-def _blur(settings: Mapping[str, Value], u: Parameters, one: Parameters) -> Parameters:
-    sigma = uniform(settings["blur_sigma"], one["blur_sigma"]) * REFERENCE_SIDE
-    low, high = ends(settings["blur_kernel"])
-    kernel = _grid(low * sigma[:, None], high * sigma[:, None], u["blur_kernel"])
-    return {"blur_sigma": sigma * _PX, "blur_kernel": _odd(kernel) * _PX}
+def _blur(settings: Mapping[str, Value], u: Parameters) -> Parameters:
+    sigma = uniform(settings["blur_sigma"], u["blur_sigma"]) * REFERENCE_SIDE
+    kernel = _grid(settings["blur_kernel"], sigma, u["blur_kernel"])
+    return {"blur_sigma": sigma[:, 0] * _PX, "blur_kernel": _odd(kernel) * _PX}
 
 
 def _spot_sigma(radius: _Number) -> _Number:
     return 2 * (5 + 20 * radius / 25)
 
 
-def _grid(low: Tensor, high: Tensor, u: Tensor, inward: bool = False) -> Tensor:
-    """Whole numbers from floor(low), or ceil(low), to floor(high); where both are one number, that number."""
-    first = torch.ceil(low) if inward else torch.floor(low)
-    return torch.where(low == high, low, whole(first, torch.floor(high), u))
+def _grid(value: Value, unit: float | Tensor, u: Tensor, inward: bool = False) -> Tensor:
+    """Whole numbers from floor(low), or ceil(low), to floor(high), in multiples of `unit`; one that is fixed stays."""
+    low, high = ends(value)
+    if low == high:
+        return low * unit + torch.zeros_like(u)
+    if isinstance(unit, Tensor):
+        first, last = low * unit, (high * unit).floor()
+        return whole(first.ceil() if inward else first.floor(), last, u)
+    first, last = low * unit, math.floor(high * unit)
+    return whole(math.ceil(first) if inward else math.floor(first), last, u)
 
 
 def _odd(number: Tensor) -> Tensor:
     """The number if it is odd, else the next whole one that is; a number between stays as it is."""
-    return torch.where(number % 2 == 0, number + 1, number)
+    return number + (number % 2 == 0)
 
 
 def neutral(p: Parameters, keep: tuple[str, ...] = ()) -> Parameters:

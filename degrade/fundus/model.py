@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from degrade import fov, kernels, keyed
-from degrade.base import Degradation, Parameters
+from degrade.base import Degradation, Parameters, check_values
 from degrade.functional.blur import reach_of
 from degrade.fundus import inplace, law, stages
 from degrade.settings import ends
@@ -67,6 +67,7 @@ class Fundus(Degradation):
     """
 
     settings_table = law.SETTINGS
+    looks_at_values = True
 
     def __init__(self, name: str = "cofe-net", citation: str = "", validate: bool = False, **settings: Any) -> None:
         super().__init__(name, citation, validate, **settings)
@@ -94,6 +95,8 @@ class Fundus(Degradation):
         gradients = torch.is_grad_enabled() and any(value.requires_grad for value in (image, mask, *p.values()))
         differentiable = gradients or ends(self.settings["softness"])[0] > 0
         route = choose(image, differentiable=differentiable, exact=exact, emulate_8bit=emulate_8bit)
+        if route is not Route.NUMBA and (image.device.type == "cpu" or self.validate):
+            check_values(image.detach())
         if route is Route.TRITON:
             from degrade.triton import fundus as on_gpu
 

@@ -22,6 +22,22 @@ _RED, _GREEN, _BLUE = (np.float32(weight) for weight in LUMA)
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
 
+ONE_AS_BITS = int(np.float32(1).view(np.uint32))
+"""As whole numbers the bits of positive floats are in the floats' order, and NaN and all negative ones come after 1."""
+
+
+@kernel
+def largest(bits: NDArray[np.uint32]) -> Any:
+    """The largest whole number of (C, H, W)."""
+    most = np.uint32(0)
+    for c in range(bits.shape[0]):
+        for row in range(bits.shape[1]):
+            line = bits[c, row]
+            for j in range(len(line)):
+                most = max(most, line[j])
+    return most
+
+
 @kernel
 def mean_of(planes: Array) -> float:
     """The mean of (C, H, W)."""
@@ -104,7 +120,7 @@ def halo(image: Array, light: Array, ring: Array) -> float:
             line, field = image[c, row], ring[row]
             part = _ZERO
             for j in range(len(line)):
-                x = min(line[j] + amount * field[j], _ONE)
+                x = min(max(line[j] + amount * field[j], _ZERO), _ONE)  # between nodes a field can overshoot
                 line[j] = x
                 part += x
             total += float(part)
@@ -118,7 +134,7 @@ def hole(image: Array, depth: Any, dark: Array) -> None:
         for row in range(image.shape[1]):
             line, field = image[c, row], dark[row]
             for j in range(len(line)):
-                line[j] = max(line[j] - depth * field[j], _ZERO)
+                line[j] = min(max(line[j] - depth * field[j], _ZERO), _ONE)
 
 
 @kernel
@@ -137,14 +153,16 @@ def spot(image: Array, center: Any, radius: float, height: Any, x_half: Array, y
             for lag in range(1, x_reach + 1):
                 lines[i, column - lag] += x_half[lag]
                 lines[i, column + lag] += x_half[lag]
+    blurred = np.empty(width, np.float32)
     low, high = max(left, 0), min(right, frame_width)
     for row in range(max(top, 0), min(bottom, frame_height)):
-        blurred = y_half[0] * lines[row - top]
-        for lag in range(1, y_reach + 1):
-            if row - top - lag >= 0:
-                blurred += y_half[lag] * lines[row - top - lag]
-            if row - top + lag < bottom - top:
-                blurred += y_half[lag] * lines[row - top + lag]
+        for j in range(width):
+            blurred[j] = y_half[0] * lines[row - top, j]
+        for other in range(max(row - y_reach, top), min(row + y_reach + 1, bottom)):
+            if other != row:
+                weight, near = y_half[abs(other - row)], lines[other - top]
+                for j in range(width):
+                    blurred[j] += weight * near[j]
         for c in range(channels):
             line = image[c, row]
             for j in range(low, high):

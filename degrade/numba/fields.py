@@ -65,15 +65,26 @@ def wide_field(
     x_extent, y_extent = 2 * width + 4 * step + 2, 2 * height + 4 * step + 2
     sums = _running(x_half, x_extent, step)
     lines = rows.reshape(-1)[: height * nx].reshape(height, nx)
-    for row in range(height):
-        lines[row, :] = 0
-        begin, end = chord(center[0], outer, row - center[1], width)
-        _add_chord(lines[row], sums, x_extent, len(x_half), begin, end, np.float32(1), first, width)
+    x_far, y_far = max(center[0], width - 1 - center[0]), max(center[1], height - 1 - center[1])
+    reach = max(len(x_half), len(y_half)) + 2 * step
+    # the frame but for the inner disk: the blur of ones is 1, as long as it is reflected but once
+    all_around = inner >= 0 and x_far**2 + y_far**2 < outer**2 and reach < min(height, width)
+    radius = inner if all_around else outer
+    top = min(max(math.floor(center[1] - radius), 0), height)  # rows beyond the disk are empty
+    bottom = max(min(math.ceil(center[1] + radius) + 1, height), top)
+    for row in range(top, bottom):
+        for j in range(nx):
+            lines[row, j] = 0
+        if not all_around:
+            begin, end = chord(center[0], outer, row - center[1], width)
+            _add_chord(lines[row], sums, x_extent, len(x_half), begin, end, np.float32(1), first, width)
         if inner >= 0:
             begin, end = chord(center[0], inner, row - center[1], width)
             _add_chord(lines[row], sums, x_extent, len(x_half), begin, end, np.float32(-1), first, width)
     nodes = out if step == 1 else np.empty((ny, nx), np.float32)
-    _blur_lines(lines, _extended(y_half, y_extent), y_extent, len(y_half), first, step, nodes)
+    _blur_lines(lines, top, bottom, _extended(y_half, y_extent), y_extent, len(y_half), first, step, nodes)
+    if all_around:
+        nodes += np.float32(1)
     if step > 1:
         _refine(nodes, step, weights, out)
 
@@ -158,8 +169,10 @@ def _add_chord(
 
 
 @kernel
-def _blur_lines(lines: Array, weights: Array, zero: int, taps: int, first: int, step: int, nodes: Array) -> None:
-    """The blur of columns (H, n) at the nodes along y, (rows, n).
+def _blur_lines(
+    lines: Array, top: int, bottom: int, weights: Array, zero: int, taps: int, first: int, step: int, nodes: Array
+) -> None:
+    """The blur of columns (H, n), empty but for the rows top to bottom - 1, at the nodes along y, (rows, n).
 
     A banded matrix product, four nodes and four lines at a time: what is loaded is used four times.
     """
@@ -172,19 +185,21 @@ def _blur_lines(lines: Array, weights: Array, zero: int, taps: int, first: int, 
             o = first + (i + n) * step
             low = min(low, max(min(o - taps, height - 1), 0))
             high = max(high, min(max(o + taps, 0) + 1, height))
+        low, high = max(low, top), min(high, bottom)
         for n in range(4):
-            factors[n, low : high + 4] = 0
+            factors[n, low : max(low, high) + 4] = 0
             if i + n < count:
                 _reflected(factors[n], weights, zero, taps, first + (i + n) * step, low, high, height)
         p, q = nodes[i], nodes[i + 1] if i + 1 < count else spare
         r, s = nodes[i + 2] if i + 2 < count else spare, nodes[i + 3] if i + 3 < count else spare
-        p[:], q[:], r[:], s[:] = 0, 0, 0, 0
+        for j in range(len(p)):
+            p[j] = q[j] = r[j] = s[j] = np.float32(0)
         for row in range(low, high, 4):
             a, b, c, d = (
                 lines[row],
-                lines[min(row + 1, height - 1)],
-                lines[min(row + 2, height - 1)],
-                lines[min(row + 3, height - 1)],
+                lines[min(row + 1, bottom - 1)],
+                lines[min(row + 2, bottom - 1)],
+                lines[min(row + 3, bottom - 1)],
             )
             p0, p1, p2, p3 = factors[0, row], factors[0, row + 1], factors[0, row + 2], factors[0, row + 3]
             q0, q1, q2, q3 = factors[1, row], factors[1, row + 1], factors[1, row + 2], factors[1, row + 3]
@@ -212,26 +227,37 @@ def _reflected(factors: Array, weights: Array, zero: int, taps: int, o: int, low
 
 @kernel
 def _refine(nodes: Array, step: int, weights: Array, out: Array) -> None:
-    """The pixels between the nodes: along x, then along y."""
+    """The pixels between the nodes: along x, by doubling again and again, then along y."""
     height, width = out.shape
     across = np.empty((len(nodes), width), np.float32)
+    spare = np.empty((2, width + 16), np.float32)
     for i in range(len(nodes)):
-        node, line = nodes[i], across[i]
-        for phase in range(step):
-            a, b, c, d, e, f = weights[phase]
-            for k in range((width - phase + step - 1) // step):
-                line[k * step + phase] = (
-                    a * node[k]
-                    + b * node[k + 1]
-                    + c * node[k + 2]
-                    + d * node[k + 3]
-                    + e * node[k + 4]
-                    + f * node[k + 5]
-                )
+        node, distance, turn = nodes[i], step, 0
+        while distance > 2:
+            finer = spare[turn, : 2 * len(node) - 5]
+            _double(node, finer)
+            node, distance, turn = finer, distance // 2, 1 - turn
+        _double(node[1:], across[i])
     for row in range(height):
         k, phase = row // step, row % step
         a, b, c, d, e, f = weights[phase]
         p, q, r, s, t, u = across[k], across[k + 1], across[k + 2], across[k + 3], across[k + 4], across[k + 5]
         line = out[row]
-        for j in range(width):
-            line[j] = a * p[j] + b * q[j] + c * r[j] + d * s[j] + e * t[j] + f * u[j]
+        if phase == 0:
+            for j in range(width):
+                line[j] = r[j]
+        else:
+            for j in range(width):
+                line[j] = a * p[j] + b * q[j] + c * r[j] + d * s[j] + e * t[j] + f * u[j]
+
+
+@kernel
+def _double(nodes: Array, finer: Array) -> None:
+    """Cubic interpolation half-way: finer[0] is nodes[1], finer[1] lies between nodes[1] and nodes[2], and so on."""
+    near, far = np.float32(9 / 16), np.float32(-1 / 16)
+    pairs = len(finer) // 2
+    for k in range(pairs):
+        finer[2 * k] = nodes[k + 1]
+        finer[2 * k + 1] = near * (nodes[k + 1] + nodes[k + 2]) + far * (nodes[k] + nodes[k + 3])
+    if len(finer) % 2:
+        finer[2 * pairs] = nodes[pairs + 1]

@@ -20,9 +20,11 @@ Array = NDArray[np.float32]
 def degrade_images(
     first: int,
     stride: int,
-    image: Array,
-    mask: Array,
     scratch: Array,
+    image: Array,
+    patterns: NDArray[np.uint32],
+    mask: Array,
+    suspicious: NDArray[np.bool_],
     out: Array,
     types: Any,
     tone: Array,
@@ -42,8 +44,10 @@ def degrade_images(
     """Degrades the images first, first + stride, ... into `out`; lengths are in pixels.
 
     Args:
-        image, mask: (B, C, H, W), (B, 1, H, W).
         scratch: (C + 3, H, W) to write to.
+        image, patterns: (B, C, H, W), the floats and their bits.
+        mask: (B, 1, H, W).
+        suspicious: (B,), set where an image may hold more than numbers from 0 to 1.
         out: (B, C, H, W).
         types: (B,), the bits of the stages.
         tone: (B, 3), brightness, contrast, saturation.
@@ -62,6 +66,7 @@ def degrade_images(
     picture, ring, dark, rows = scratch[:channels], scratch[channels], scratch[channels + 1], scratch[channels + 2]
     for i in range(first, len(image), stride):
         source, inside = image[i], mask[i, 0]
+        suspicious[i] = chain.largest(patterns[i]) > chain.ONE_AS_BITS
         bits = types[i]
         if bits & ILLUMINATION:
             b, c, s = tone[i]

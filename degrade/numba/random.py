@@ -1,4 +1,4 @@
-"""Standard normal numbers from Philox4x32-10, `degrade.keyed.normals`, as loops that are vectorised.
+"""Philox4x32-10, `degrade.keyed.philox`, and normal numbers from it, `degrade.keyed.normals`, as vectorised loops.
 
 The words are the definition's, bit for bit. Logarithm, sine and cosine are polynomials: the normals differ from the
 definition's by float rounding.
@@ -10,7 +10,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
+from torch import Tensor
 
 from degrade.keyed import _M0, _M1, _ROUNDS, _W0, _W1
 from degrade.numba.jit import kernel
@@ -30,6 +32,31 @@ _COSINE = tuple(np.float32(c) for c in (1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320
 _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 
+def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> tuple[Tensor, ...]:
+    """As `degrade.keyed.philox`, of one shape; the counters are contiguous."""
+    words = (word.contiguous().numpy().view(np.uint64).reshape(-1) for word in (c0, c1, c2, c3, k0, k1))
+    _rounds(*words)
+    return c0, c1, c2, c3
+
+
+@kernel
+def _rounds(w0: Any, w1: Any, w2: Any, w3: Any, low: Any, high: Any) -> None:
+    for j in range(len(w0)):
+        w0[j], w1[j], w2[j], w3[j] = _mixed(w0[j], w1[j], w2[j], w3[j], low[j], high[j])
+
+
+@register_jitable(inline="always")
+def _mixed(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
+    """One block, all words uint64."""
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(_ROUNDS):
+        product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1 = (product1 >> shift) ^ c1 ^ k0, product1 & mask
+        c2, c3 = (product0 >> shift) ^ c3 ^ k1, product0 & mask
+        k0, k1 = (k0 + np.uint64(_WEYL[0])) & mask, (k1 + np.uint64(_WEYL[1])) & mask
+    return c0, c1, c2, c3
+
+
 @kernel
 def add_normals(image: Array, scale: Any, words: NDArray[np.uint32]) -> None:
     """clip(x + scale n) in place, `image` flat.
@@ -43,7 +70,7 @@ def add_normals(image: Array, scale: Any, words: NDArray[np.uint32]) -> None:
     normals = np.empty((4, BLOCK), np.float32)
     for start in range(0, blocks, BLOCK):
         here = min(BLOCK, blocks - start)
-        _philox(drawn, start, words[0], words[1], words[2], words[3])
+        _blocks(drawn, start, words[0], words[1], words[2], words[3])
         for pair in range(2):
             _gaussian(drawn[2 * pair], drawn[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
         for lane in range(4):  # number i is lane i // blocks of block i % blocks
@@ -54,20 +81,13 @@ def add_normals(image: Array, scale: Any, words: NDArray[np.uint32]) -> None:
 
 
 @kernel
-def _philox(words: NDArray[np.uint32], start: int, low: Any, high: Any, tag_low: Any, tag_high: Any) -> None:
+def _blocks(words: NDArray[np.uint32], start: int, low: Any, high: Any, tag_low: Any, tag_high: Any) -> None:
     """`BLOCK` blocks from number `start` on; fewer than 2**32 in all."""
-    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     a, b, c, d = words[0], words[1], words[2], words[3]
+    k0, k1, upper0, upper1 = np.uint64(low), np.uint64(high), np.uint64(tag_low), np.uint64(tag_high)
     for j in range(BLOCK):
-        c0, c1 = np.uint64(start + j) & mask, np.uint64(0)
-        c2, c3 = np.uint64(tag_low), np.uint64(tag_high)
-        k0, k1 = np.uint64(low), np.uint64(high)
-        for _ in range(_ROUNDS):
-            product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-            c0, c1 = (product1 >> shift) ^ c1 ^ k0, product1 & mask
-            c2, c3 = (product0 >> shift) ^ c3 ^ k1, product0 & mask
-            k0, k1 = (k0 + np.uint64(_WEYL[0])) & mask, (k1 + np.uint64(_WEYL[1])) & mask
-        a[j], b[j], c[j], d[j] = np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(c3)
+        w0, w1, w2, w3 = _mixed(np.uint64(start + j), np.uint64(0), upper0, upper1, k0, k1)
+        a[j], b[j], c[j], d[j] = np.uint32(w0), np.uint32(w1), np.uint32(w2), np.uint32(w3)
 
 
 @kernel

@@ -1,0 +1,42 @@
+"""Threads for work that lets go of the interpreter's lock: as many as torch may use, gone when the work is done.
+
+Not torch's own: those keep the cores busy for milliseconds after they are done, and so slow down what comes next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import torch
+
+
+def threads_for(parts: int) -> int:
+    """How many threads to share so many equal parts of work among, at least one."""
+    return max(min(torch.get_num_threads(), parts), 1)
+
+
+def share(work: Callable[[int], None], threads: int) -> None:
+    """Calls work(0), ..., work(threads - 1) at the same time, the first in this thread; an error in one is raised here.
+
+    >>> done = []
+    >>> share(done.append, 3)
+    >>> sorted(done)
+    [0, 1, 2]
+    """
+    failures: list[BaseException] = []
+
+    def watched(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as failure:  # to be raised where the call was made
+            failures.append(failure)
+
+    others = [threading.Thread(target=watched, args=(number,)) for number in range(1, threads)]
+    for other in others:
+        other.start()
+    watched(0)
+    for other in others:
+        other.join()
+    if failures:
+        raise failures[0]
