@@ -67,9 +67,9 @@ def measure(
 ) -> dict[Key, Spread]:
     """Seconds of a call of each function: one of each in turn, `rounds` times, after one that does not count.
 
-    On a CPU each is first called for `WARM` seconds that do not count, so that what ran before it in the turn, which has
-    emptied the caches and left threads spinning, is not charged to it; then for `BLOCK` seconds, and
-    the median of these calls counts. What takes longer is called once.
+    On a CPU each is first called for `WARM` seconds that do not count, so that what ran before it in the turn, which
+    has emptied the caches and left threads spinning, is not charged to it; then for `BLOCK` seconds, and the median of
+    these calls counts. What takes longer is called once.
 
     Args:
         functions: what to time, by name.

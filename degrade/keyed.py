@@ -1,10 +1,11 @@
 """Random numbers addressed by (key, stream, index): the one source of randomness in this package.
 
 The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
-written in plain int64 tensor arithmetic, which is its definition: every device and every compiled version (Numba's on a
-CPU, Triton's on a GPU) must give the same bits. A key is one int64 per sample. A named stream is the upper half of Philox's 128-bit counter, the index
-of a number within the stream its lower half, so that no number is ever used for two things, and a sample's numbers
-depend on its key alone: not on the batch around it, nor on worker, process, device or order of calls.
+written in plain int64 tensor arithmetic, which is its definition: every device and every compiled version (Numba's on
+a CPU, Triton's on a GPU) must give the same bits. A key is one int64 per sample. A named stream is the upper half of
+Philox's 128-bit counter, the index of a number within the stream its lower half, so that no number is ever used for two
+things, and a sample's numbers depend on its key alone: not on the batch around it, nor on worker, process, device or
+order of calls.
 """
 
 from __future__ import annotations
@@ -190,12 +191,12 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
     k0, k1 = (word[:, None] for word in _split(keys))
     drawn = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1)
     numbers = drawn[:, wanted].to(torch.float64) * 2.0**-32
-    return dict(zip(streams, numbers.split(list(streams.values()), dim=1), strict=True))
+    return dict(zip(streams, torch.split(numbers, list(streams.values()), dim=1), strict=True))
 
 
 @functools.lru_cache(maxsize=256)
 def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """For several streams side by side: the counters (4, N) of their blocks, and which of the 4 N words are asked for."""
+    """Of several streams side by side: the counters (4, N) of their blocks, and which of the 4 N words are wanted."""
     counters: list[tuple[int, int, int, int]] = []
     wanted: list[int] = []
     for stream, count in streams:

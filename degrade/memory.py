@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,7 +25,7 @@ _LEAST = 1 << 20  # bytes; below, what it costs to find spare memory is what it 
 _MOST = 1 << 28  # bytes that are kept while nobody uses them
 _WASTE = 1.25  # how much larger than what is asked for the memory may be that is lent
 
-_Block = NDArray[np.uint8]
+_Block = NDArray[Any]
 _spare: deque[_Block] = deque()  # oldest first; all that is done with it is atomic
 
 
@@ -54,12 +53,12 @@ def _taken(size: int) -> _Block:
         if size <= block.size <= _WASTE * size:
             return block
         _spare.append(block)
-    block: _Block = torch.empty(size, dtype=torch.uint8).numpy()
+    fresh = torch.empty(size, dtype=torch.uint8)
     if (advise := _madvise()) is not None:
-        start = -(-block.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
-        stop = (block.ctypes.data + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        start = -(-fresh.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+        stop = (fresh.data_ptr() + size) // mmap.PAGESIZE * mmap.PAGESIZE
         advise(start, stop - start, mmap.MADV_HUGEPAGE)  # only advice: whether it is taken changes no result
-    return block
+    return fresh.numpy()
 
 
 def _keep(block: _Block) -> None:

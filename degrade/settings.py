@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from degrade.functional.arrays import Array, module_of
 
 Value = bool | float | str | tuple[float, float]
 
@@ -103,12 +103,12 @@ def ends(value: Value) -> tuple[float, float]:
     return float(value), float(value)
 
 
-def uniform(value: Value, u: Tensor) -> Tensor:
+def uniform(value: Value, u: Array) -> Array:
     """`u` in [0, 1) mapped to the range."""
     low, high = ends(value)
     return low + (high - low) * u
 
 
-def whole(low: float | Tensor, high: float | Tensor, u: Tensor) -> Tensor:
+def whole(low: float | Array, high: float | Array, u: Array) -> Array:
     """`u` in [0, 1) mapped to the whole numbers low, low + 1, ..., high, with equal chances."""
-    return low + ((high - low + 1) * u).floor()
+    return low + module_of(u).floor((high - low + 1) * u)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,25 +28,30 @@ def spare() -> Iterator[None]:
 def test_memory_is_lent_again_once_nobody_uses_it() -> None:
     first = memory.empty(SHAPE, torch.float32)
     place = first.data_ptr()
-    assert first.shape == SHAPE and first.is_contiguous() and place % 64 == 0
+    assert first.shape == SHAPE
+    assert first.is_contiguous()
+    assert place % 64 == 0
     del first
     again = memory.empty((3, 1000, 1024), torch.float32)  # a little smaller fits
     assert again.data_ptr() == place
     assert memory.empty((3, 1000, 512), torch.float32).data_ptr() != place
 
 
+def _used(tensor: torch.Tensor, use: str) -> tuple[Any, int]:
+    """Something that keeps a tensor's memory, and where that is."""
+    uses: dict[str, Callable[[], Any]] = {
+        "tensor": lambda: tensor,
+        "view": lambda: tensor[1, 5:7],
+        "array": lambda: tensor.numpy()[1:],
+        "storage": lambda: tensor.untyped_storage(),
+        "graph": lambda: (tensor * torch.ones(1, requires_grad=True)).sum(),  # keeps it for the way back
+    }
+    return uses[use](), tensor.data_ptr()
+
+
 @pytest.mark.parametrize("use", ["tensor", "view", "array", "storage", "graph"])
 def test_memory_in_use_is_not_lent(use: str) -> None:
-    first = memory.empty(SHAPE, torch.float32).fill_(7)
-    kept: Any = {
-        "tensor": lambda: first,
-        "view": lambda: first[1, 5:7],
-        "array": lambda: first.numpy()[1:],
-        "storage": lambda: first.untyped_storage(),
-        "graph": lambda: (first * torch.ones(1, requires_grad=True)).sum(),  # keeps it for the way back
-    }[use]()
-    place = first.data_ptr()
-    del first
+    kept, place = _used(memory.empty(SHAPE, torch.float32).fill_(7), use)
     gc.collect()
     second = memory.empty(SHAPE, torch.float32)
     assert second.data_ptr() != place

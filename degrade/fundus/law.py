@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from degrade import keyed
 from degrade.base import Parameters
+from degrade.functional.arrays import Array, module_of, table, to_tensor
 from degrade.functional.blur import REFERENCE_SIDE
-from degrade.functional.constant import constant
 from degrade.settings import Choice, Number, Range, Setting, Value, ends, uniform, whole
 
 TYPES = ("001", "010", "011", "100", "101", "110", "111")
@@ -32,7 +31,7 @@ TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
 
 _PX = 1 / REFERENCE_SIDE
 
-_Number = TypeVar("_Number", float, Tensor)
+Arrays = dict[str, Array]
 
 STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "colour": (ILLUMINATION, ("brightness", "contrast", "saturation")),
@@ -133,21 +132,21 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
     """Draws the parameters of (B,) keys for frames of this shape; docs/parameters.md says what each means."""
     spots = int(ends(settings["spot_count"])[1])
     per_spot = {"spot_radius": spots, "spot_center": 2 * spots, "spot_kernel": 2 * spots}
-    u = keyed.uniforms(keys, {**_STREAMS, **per_spot})
+    uniforms = keyed.uniforms(keys, {**_STREAMS, **per_spot})
+    on_cpu = keys.device.type == "cpu" and not torch.compiler.is_compiling()
+    u: Arrays = {name: values.numpy() for name, values in uniforms.items()} if on_cpu else dict(uniforms)
     scale = REFERENCE_SIDE / min(height, width)
     frame = (width * scale, height * scale)
     drawn = {**_halo(settings, u, frame), **_hole(settings, u, frame), **_spots(settings, u, frame)}
     drawn |= _blur(settings, u)
-    result = {name: value.to(torch.float32) for name, value in drawn.items()}
-    ranges = tuple(zip(*(ends(settings[name]) for name in _PLAIN), strict=True))
-    low, high = constant(ranges, torch.float64, keys.device)[..., None]
-    plain = low + (high - low) * torch.cat([u[name] for name in _PLAIN], 1).T.contiguous()
-    result |= dict(zip(_PLAIN, plain.to(torch.float32).unbind(), strict=True))
+    result = {name: to_tensor(value, torch.float32) for name, value in drawn.items()}
+    low, high = table(tuple(zip(*(ends(settings[name]) for name in _PLAIN), strict=True)), u["noise"])
+    plain = low + (high - low) * module_of(low).concatenate([u[name] for name in _PLAIN], axis=1)
+    result |= dict(zip(_PLAIN, to_tensor(plain.T, torch.float32).contiguous().unbind(), strict=True))
     code = settings["type"]
-    one = u["type"][:, 0]
-    types = whole(1, 7, one) if code == "random" else torch.full_like(one, int(str(code), 2))
-    result["type"] = types.to(torch.int64)
-    result["spot_count"] = whole(*ends(settings["spot_count"]), u["spot_count"][:, 0]).to(torch.int64)
+    types = whole(1, 7, u["type"][:, 0]) if code == "random" else 0 * u["type"][:, 0] + int(str(code), 2)
+    result["type"] = to_tensor(types, torch.int64)
+    result["spot_count"] = to_tensor(whole(*ends(settings["spot_count"]), u["spot_count"][:, 0]), torch.int64)
     result["noise_key"] = keyed.fold_in(keys, "noise")
     return result
 
@@ -172,103 +171,99 @@ def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, 
     }
 
 
-def halo_color(tint: Tensor) -> Tensor:
+def halo_color(tint: Array) -> Array:
     """(B,) numbers of `TINTS` -> (B, 3) in [0, 1]."""
-    return constant(TINTS, torch.float64, tint.device)[tint] / 255
+    return table(TINTS, tint)[module_of(tint).asarray(tint, dtype=module_of(tint).int64)] / 255
 
 
-def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: tuple[float, float]) -> Parameters:
+def halo_geometry(center: Array, inner: Array, outer: Array, frame: tuple[float, float]) -> Arrays:
     """The halo from its centre (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
-    side, size = min(frame), constant(frame, center.dtype, center.device)
-    offset = (center - size / 2).abs().amax(dim=1)
-    kernel = (side + 2 * offset - inner).abs().floor()
+    xp, side, size = module_of(center), min(frame), table(frame, center)
+    offset = xp.amax(abs(center - size / 2), axis=1)
+    kernel = xp.floor(abs(side + 2 * offset - inner))
     return {
         "halo_center": (center + 0.5) / size,
-        "halo_inner": (inner / 2).floor() / side,
-        "halo_outer": (outer / 2).floor() / side,
+        "halo_inner": xp.floor(inner / 2) / side,
+        "halo_outer": xp.floor(outer / 2) / side,
         "halo_kernel": _odd(kernel) / side,
-        "halo_sigma": (2 * kernel / 3).clamp_min(1) / side,
+        "halo_sigma": xp.clip(2 * kernel / 3, 1, None) / side,
     }
 
 
-def spot_height(radius: Tensor) -> Tensor:
+def spot_height(radius: Array) -> Array:
     """Height of a spot of drawn radius r, in pixels of 512: A (1 - t), A = 14/25 + 1 - q, t = exp(-(0.5 + q) 0.3 q)."""
     q = radius / 25
     # not torch.exp: MKL's takes all threads for a hundred numbers, and they keep the cores busy for milliseconds after
-    return (14 / 25 + 1 - q) * (1 - torch.exp2(-(0.5 + q) * 0.3 * q * math.log2(math.e)))
+    return (14 / 25 + 1 - q) * (1 - module_of(q).exp2(-(0.5 + q) * 0.3 * q * math.log2(math.e)))
 
 
-def _halo(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
-    side, size = min(frame), constant(frame, torch.float64, u["halo_center"].device)
+def _halo(settings: Mapping[str, Value], u: Arrays, frame: tuple[float, float]) -> Arrays:
+    xp, side, size = module_of(u["halo_center"]), min(frame), table(frame, u["halo_center"])
     center = size / 2 + _grid(settings["halo_offset"], size, u["halo_center"], inward=True)
     inner = side * uniform(settings["halo_diameter"], u["halo_diameter"][:, 0])
-    reach = torch.maximum(center, size - center)
-    corner = (reach**2).sum(dim=1).sqrt().floor()
+    reach = xp.maximum(center, size - center)
+    corner = xp.floor(xp.sqrt(xp.sum(reach**2, axis=1)))
     spread = 1 + (2 * corner / side - 1) * uniform(settings["halo_spread"], u["halo_spread"][:, 0])
     tint = whole(*ends(settings["halo_tint"]), u["halo_tint"][:, 0])
-    shift = torch.where(tint == 0, 2 / 3, 1 / 2) * max(frame)
-    outer = side * spread + ((center - size / 2).amax(dim=1) + shift).abs()
-    return {"halo_color": halo_color(tint.long()), **halo_geometry(center, inner, outer, frame)}
+    shift = (2 / 3 - xp.clip(tint, 0, 1) / 6) * max(frame)  # two thirds for white, else half
+    outer = side * spread + abs(xp.amax(center - size / 2, axis=1) + shift)
+    return {"halo_color": halo_color(tint), **halo_geometry(center, inner, outer, frame)}
 
 
-def _hole(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
-    side, device = min(frame), u["hole_center"].device
-    size = constant(frame, torch.float64, device)
+def _hole(settings: Mapping[str, Value], u: Arrays, frame: tuple[float, float]) -> Arrays:
+    xp, side, size = module_of(u["hole_center"]), min(frame), table(frame, u["hole_center"])
     diameter = _grid(settings["hole_diameter"], frame[0], u["hole_diameter"])
     ranges = tuple(zip(ends(settings["hole_x"]), ends(settings["hole_y"]), strict=True))
-    first, last = constant(ranges, torch.float64, device) * size
-    center = whole(first.floor(), last.floor(), u["hole_center"])
-    center = torch.where(first == last, first, center)
+    first, last = table(ranges, size) * size
+    center = xp.where(first == last, first, whole(xp.floor(first), xp.floor(last), u["hole_center"]))
     kernel = _grid(settings["hole_kernel"], diameter, u["hole_kernel"])
     return {
         "hole_center": (center + 0.5) / size,
-        "hole_radius": (diameter[:, 0] / 2).floor() / side,
+        "hole_radius": xp.floor(diameter[:, 0] / 2) / side,
         "hole_kernel": _odd(kernel) / side,
-        "hole_sigma": (0.8 * kernel.amax(dim=1)).clamp_min(1) / side,
+        "hole_sigma": xp.clip(0.8 * xp.amax(kernel, axis=1), 1, None) / side,
     }
 
 
-def _spots(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
-    side, size = min(frame), constant(frame, torch.float64, u["spot_center"].device)
+def _spots(settings: Mapping[str, Value], u: Arrays, frame: tuple[float, float]) -> Arrays:
+    xp, side, size = module_of(u["spot_center"]), min(frame), table(frame, u["spot_center"])
     radius = _grid(settings["spot_radius"], side, u["spot_radius"], inward=True)
     batch, count = radius.shape
     room = radius[..., None] + 1
-    center = whole(room, (size - room).floor(), u["spot_center"].reshape(batch, count, 2))
+    center = whole(room, xp.floor(size - room), u["spot_center"].reshape(batch, count, 2))
     sigma = _spot_sigma(radius)
     kernel = _grid(settings["spot_kernel"], sigma[..., None], u["spot_kernel"].reshape(batch, count, 2))
-    present = torch.arange(count, device=radius.device) < whole(*ends(settings["spot_count"]), u["spot_count"])
+    present = table(tuple(range(count)), radius) < whole(*ends(settings["spot_count"]), u["spot_count"])
     return {
         "spot_center": (center + 0.5) / size,
-        "spot_radius": (radius / 2).floor() / side,
+        "spot_radius": xp.floor(radius / 2) / side,
         "spot_height": spot_height(radius) * present,
         "spot_kernel": _odd(kernel) / side,
         "spot_sigma": sigma / side,
     }
 
 
-def _blur(settings: Mapping[str, Value], u: Parameters) -> Parameters:
+def _blur(settings: Mapping[str, Value], u: Arrays) -> Arrays:
     sigma = uniform(settings["blur_sigma"], u["blur_sigma"]) * REFERENCE_SIDE
     kernel = _grid(settings["blur_kernel"], sigma, u["blur_kernel"])
     return {"blur_sigma": sigma[:, 0] * _PX, "blur_kernel": _odd(kernel) * _PX}
 
 
-def _spot_sigma(radius: _Number) -> _Number:
+def _spot_sigma(radius: float | Array) -> Array:
     return 2 * (5 + 20 * radius / 25)
 
 
-def _grid(value: Value, unit: float | Tensor, u: Tensor, inward: bool = False) -> Tensor:
+def _grid(value: Value, unit: float | Array, u: Array, inward: bool = False) -> Array:
     """Whole numbers from floor(low), or ceil(low), to floor(high), in multiples of `unit`; one that is fixed stays."""
     low, high = ends(value)
     if low == high:
-        return low * unit + torch.zeros_like(u)
-    if isinstance(unit, Tensor):
-        first, last = low * unit, (high * unit).floor()
-        return whole(first.ceil() if inward else first.floor(), last, u)
-    first, last = low * unit, math.floor(high * unit)
-    return whole(math.ceil(first) if inward else math.floor(first), last, u)
+        return low * unit + 0 * u
+    xp = math if isinstance(unit, float) else module_of(unit)
+    first = low * unit
+    return whole(xp.ceil(first) if inward else xp.floor(first), xp.floor(high * unit), u)
 
 
-def _odd(number: Tensor) -> Tensor:
+def _odd(number: Array) -> Array:
     """The number if it is odd, else the next whole one that is; a number between stays as it is."""
     return number + (number % 2 == 0)
 

@@ -32,7 +32,9 @@ _COSINE = tuple(np.float32(c) for c in (1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320
 _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 
-def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> tuple[Tensor, ...]:
+def philox(
+    c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As `degrade.keyed.philox`, of one shape; the counters are contiguous."""
     words = (word.contiguous().numpy().view(np.uint64).reshape(-1) for word in (c0, c1, c2, c3, k0, k1))
     _rounds(*words)

@@ -5,7 +5,7 @@ Not torch's own: those keep the cores busy for milliseconds after they are done,
 
 from __future__ import annotations
 
-import threading
+import _thread
 from collections.abc import Callable
 
 import torch
@@ -26,17 +26,22 @@ def share(work: Callable[[int], None], threads: int) -> None:
     """
     failures: list[BaseException] = []
 
-    def watched(number: int) -> None:
+    def watched(number: int, done: _thread.LockType | None) -> None:
         try:
             work(number)
         except BaseException as failure:  # to be raised where the call was made
             failures.append(failure)
+        finally:
+            if done is not None:
+                done.release()
 
-    others = [threading.Thread(target=watched, args=(number,)) for number in range(1, threads)]
-    for other in others:
-        other.start()
-    watched(0)
-    for other in others:
-        other.join()
+    # threading.Thread.start would wait until the thread has begun
+    waiting = [_thread.allocate_lock() for _ in range(1, threads)]
+    for number, done in enumerate(waiting, 1):
+        done.acquire()
+        _thread.start_new_thread(watched, (number, done))
+    watched(0, None)
+    for done in waiting:
+        done.acquire()
     if failures:
         raise failures[0]
