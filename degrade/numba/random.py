@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.keyed import _M0, _M1, _ROUNDS, _W0, _W1
+from degrade.keyed import _M0, _M1, _ROUNDS, _W0, _W1, Words
 from degrade.numba.jit import kernel
 
 Array = NDArray[np.float32]
@@ -32,9 +32,7 @@ _COSINE = tuple(np.float32(c) for c in (1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320
 _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 
-def philox(
-    c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
     """As `degrade.keyed.philox`, of one shape; the counters are contiguous."""
     words = (word.contiguous().numpy().view(np.uint64).reshape(-1) for word in (c0, c1, c2, c3, k0, k1))
     _rounds(*words)
