@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 
 import numpy as np
@@ -205,6 +206,18 @@ def test_maps_must_fit(folder):
 def test_what_is_no_source_is_said(where, message):
     with pytest.raises(SourceError, match=message):
         PairStream(where, "cofe-net", batch_size=2)
+
+
+def test_a_data_set_of_pairs_is_not_one_source(tmp_path, folder):
+    """Clean images, degraded ones and masks would be taken for images of one kind."""
+    pairs, alone = tmp_path.parent / f"{tmp_path.name}_pairs", len(open_source(folder))
+    for part in ("clean", "degraded"):
+        shutil.copytree(folder, pairs / part)
+    assert len(open_source(pairs)) == 2 * alone  # anybody's folders
+    (pairs / "manifest.jsonl").touch()
+    with pytest.raises(SourceError, match=r"holds pairs.*give one of its folders.*clean"):
+        open_source(pairs)
+    assert len(open_source(pairs / "degraded")) == alone
 
 
 def test_an_empty_folder_says_what_it_looked_for(tmp_path):

@@ -1,4 +1,4 @@
-"""The training loop: seeds, log, validation, averages, errors, several processes."""
+"""The training loop: seeds, log, validation, averages, errors, interruptions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
@@ -17,11 +15,9 @@ import torch
 from degrade import image_io
 from degrade.stream import open_source
 from enhance import log
-from enhance.holdout import group_of, hold_out, split
-from enhance.meter import Meter
 from enhance.processes import Interruption, RunError, read_devices
 from enhance.trainers import Sources
-from enhance.training import FabricUpdater, Options
+from enhance.training import Options
 from enhance.validation import grid
 from tests.training_samples import lines, losses, run, same, sources, tiny, weights
 
@@ -135,6 +131,15 @@ class TestValidation:
         picture = grid([[torch.ones(3, 40, 20)] * 3, [torch.ones(3, 600, 600)] * 3])
         assert picture.shape == (3, 2 * 256 + 4, 3 * 256 + 8)
 
+    def test_an_error_in_it_loses_nothing(self, tmp_path, monkeypatch):
+        def fail(*_args):
+            raise ValueError("a bad image")
+
+        monkeypatch.setattr("enhance.training.Validation.__call__", fail)
+        with pytest.raises(ValueError, match="a bad image"):
+            run(tmp_path, tiny(steps=9), open_source(HELD), validate_every=2, save_every=2)
+        assert (tmp_path / "state_000002.pt").exists()
+
 
 class TestErrors:
     def test_nan(self, tmp_path):
@@ -215,119 +220,6 @@ class TestInterruption:
         thread.start()
         thread.join()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-class TestHoldOut:
-    def test_groups(self):
-        expected = {
-            "nih_00001300_000": "nih_00001300",
-            "sub/00001300_012": "00001300",
-            "csdi_s10.0_p22a": "p22",
-            "csdi_s2.0_cataract_056": "csdi_s2.0_cataract_056",
-            "nervest2_shOD133": "nervest2",
-            "ccmid_zxOS1": "ccmid",
-            "10_left": "10",
-            "drive_01": "drive_01",
-            "chest_0001": "chest_0001",
-            "hrf_13_g": "hrf_13_g",
-        }
-        assert {id_: group_of(id_) for id_ in expected} == expected
-
-    def test_no_patient_on_both_sides(self):
-        ids = [f"nih_{patient:08d}_{visit:03d}" for patient in range(40) for visit in range(1 + patient % 4)]
-        kept, held = split(ids, 0.2)
-        assert sorted(kept + held) == sorted(ids)
-        assert not {group_of(id_) for id_ in kept} & {group_of(id_) for id_ in held}
-        assert abs(len(held) - 0.2 * len(ids)) <= 2
-        assert split(list(reversed(ids)), 0.2)[1] == held[::-1]
-        assert split(ids, 0.2, seed=1)[1] != held
-
-    def test_one_group_is_refused(self):
-        with pytest.raises(ValueError, match="another rule for groups"):
-            split(["nervest1_001", "nervest1_002"], 0.2)
-        with pytest.raises(ValueError, match="not a regular expression"):
-            split(["a", "b"], 0.2, group="(")
-
-    def test_low_images_of_a_held_out_patient_are_held_out(self):
-        high = open_source("phantom:fundus?count=10&size=32")
-        low = open_source("phantom:fundus?count=20&size=32&seed=1")  # ids 0 to 9 are those of `high`
-        trained, held = hold_out(Sources(high, low), 0.2)
-        assert set(held.high.ids) <= set(held.low.ids)
-        assert set(trained.high.ids) <= set(trained.low.ids)
-        assert len(held.low) == 4
-        assert not set(trained.low.ids) & set(held.low.ids)
-
-    def test_real_names(self, data: Path):
-        ids = [path.stem for path in sorted((data / "fundus/poor").iterdir())]
-        kept, held = split(ids, 0.2)
-        assert not {group_of(id_) for id_ in kept} & {group_of(id_) for id_ in held}
-        assert len({group_of(id_) for id_ in ids}) < len(ids)
-
-
-TWO = """
-import sys
-sys.path.insert(0, {root!r})
-from tests.training_samples import run, tiny
-run({out!r}, tiny(**{config!r}), source={source!r}, devices={devices!r})
-"""
-EIGHT = "phantom:chest?count=8&size=32"
-
-
-def process(tmp_path, name, launcher=(), devices="auto", **config):
-    """A run in processes of its own; its folder."""
-    root, out = str(Path(__file__).parents[1]), str(tmp_path / name)
-    script = tmp_path / f"{name}.py"
-    script.write_text(TWO.format(root=root, out=out, source=EIGHT, devices=devices, config=config))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-    command = [sys.executable, *launcher, str(script)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=root)
-    assert done.returncode == 0, done.stderr
-    return out
-
-
-class TestTwoProcesses:
-    EXACT: ClassVar = {"optimiser": "sgd", "double": True}
-
-    def test_their_gradient_is_that_of_one_with_all_images(self, tmp_path):
-        two = process(tmp_path, "two", batch_size=2, steps=1, devices="cpu:2", **self.EXACT)
-        run(tmp_path / "one", tiny(batch_size=4, steps=1, **self.EXACT), source=EIGHT)
-        start = tiny(**self.EXACT).networks.state_dict()
-        a, b = weights(two), weights(tmp_path / "one")
-        for name in ("enhancer.conv.weight", "enhancer.conv.bias"):
-            two_processes, one_process = start[name] - a[name], start[name] - b[name]
-            assert float((two_processes - one_process).norm()) < 1e-6 * float(one_process.norm())
-        assert lines(two)[0]["losses"]["mse"] == pytest.approx(lines(tmp_path / "one")[0]["losses"]["mse"], rel=1e-6)
-
-    def test_under_torchrun_they_log_once(self, tmp_path):
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-        out = process(tmp_path, "torchrun", launcher, steps=3)
-        assert [line["step"] for line in lines(out)] == [1, 2, 3]
-
-
-class FakeFabric:
-    """Two processes of which the other one's gradients are 3 everywhere."""
-
-    world_size, device, is_global_zero = 2, torch.device("cpu"), True
-
-    def backward(self, loss):
-        loss.backward()
-
-
-def test_gradients_are_means_over_the_processes(monkeypatch):
-    trainer = tiny(optimiser="sgd")
-    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(3.0))
-    start = trainer.network.conv.bias.clone()
-    FabricUpdater(FakeFabric(), trainer)("enhancer", trainer.network.conv.bias.sum())  # gradient 1 here
-    torch.testing.assert_close(trainer.network.conv.bias, start - 0.01 * 2)
-
-
-def test_meter_sees_interruptions_of_other_processes(monkeypatch):
-    meter = Meter(FakeFabric(), 4)
-    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(torch.tensor([3.0, 1.0])))
-    meter.add(1, {"mse": torch.tensor(1.0)})
-    line, stop = meter.line(0, tiny(), interrupted=False)
-    assert stop
-    assert line["losses"] == {"mse": 2.0}
 
 
 def test_enhance_is_light():

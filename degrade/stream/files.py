@@ -56,11 +56,19 @@ class FileSource(Source):
         return self._paths[index]
 
 
+_PAIRS = ("clean", "degraded", "manifest.jsonl")  # what `degrade synth` writes
+
+
 def open_path(path: Path, max_pixels: int, window: image_io.Window | None) -> FileSource:
     """A folder (recursively, in sorted order, hidden things passed over), a list of paths, or one image file."""
     text = os.fspath(path)
     others = 0
     if path.is_dir():
+        if all((path / part).exists() for part in _PAIRS):
+            raise SourceError(
+                f"{text!r} holds pairs, its clean images, its degraded ones and their masks: give one of its folders, "
+                f"such as {os.fspath(path / 'clean')!r}"
+            )
         found = list(_files(path))
         paths = [file for file in found if file.suffix.lower() in image_io.IMAGE_SUFFIXES]
         folder, others = path, len(found) - len(paths)

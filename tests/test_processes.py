@@ -1,0 +1,81 @@
+"""Training in several processes: their gradient is that of one with all images, and they log once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from enhance.meter import Meter
+from enhance.training import FabricUpdater
+from tests.training_samples import lines, run, tiny, weights
+
+TWO = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.training_samples import run, tiny
+run({out!r}, tiny(**{config!r}), source={source!r}, devices={devices!r})
+"""
+EIGHT = "phantom:chest?count=8&size=32"
+
+
+def process(tmp_path, name, launcher=(), devices="auto", **config):
+    """A run in processes of its own; its folder."""
+    root, out = str(Path(__file__).parents[1]), str(tmp_path / name)
+    script = tmp_path / f"{name}.py"
+    script.write_text(TWO.format(root=root, out=out, source=EIGHT, devices=devices, config=config))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    command = [sys.executable, *launcher, str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+class TestTwoProcesses:
+    EXACT: ClassVar = {"optimiser": "sgd", "double": True}
+
+    def test_their_gradient_is_that_of_one_with_all_images(self, tmp_path):
+        two = process(tmp_path, "two", batch_size=2, steps=1, devices="cpu:2", **self.EXACT)
+        run(tmp_path / "one", tiny(batch_size=4, steps=1, **self.EXACT), source=EIGHT)
+        start = tiny(**self.EXACT).networks.state_dict()
+        a, b = weights(two), weights(tmp_path / "one")
+        for name in ("enhancer.conv.weight", "enhancer.conv.bias"):
+            two_processes, one_process = start[name] - a[name], start[name] - b[name]
+            assert float((two_processes - one_process).norm()) < 1e-6 * float(one_process.norm())
+        assert lines(two)[0]["losses"]["mse"] == pytest.approx(lines(tmp_path / "one")[0]["losses"]["mse"], rel=1e-6)
+
+    def test_under_torchrun_they_log_once(self, tmp_path):
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+        out = process(tmp_path, "torchrun", launcher, steps=3)
+        assert [line["step"] for line in lines(out)] == [1, 2, 3]
+
+
+class FakeFabric:
+    """Two processes of which the other one's gradients are 3 everywhere."""
+
+    world_size, device, is_global_zero = 2, torch.device("cpu"), True
+
+    def backward(self, loss):
+        loss.backward()
+
+
+def test_gradients_are_means_over_the_processes(monkeypatch):
+    trainer = tiny(optimiser="sgd")
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(3.0))
+    start = trainer.network.conv.bias.clone()
+    FabricUpdater(FakeFabric(), trainer)("enhancer", trainer.network.conv.bias.sum())  # gradient 1 here
+    torch.testing.assert_close(trainer.network.conv.bias, start - 0.01 * 2)
+
+
+def test_meter_sees_interruptions_of_other_processes(monkeypatch):
+    meter = Meter(FakeFabric(), 4)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(torch.tensor([3.0, 1.0])))
+    meter.add(1, {"mse": torch.tensor(1.0)})
+    line, stop = meter.line(0, tiny(), interrupted=False)
+    assert stop
+    assert line["losses"] == {"mse": 2.0}
