@@ -22,10 +22,12 @@ from degrade import kernels
 from degrade.functional.constant import constant
 from degrade.functional.noise import gaussian
 
-_M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the multipliers of the paper, table 2
-_W0, _W1 = 0x9E3779B9, 0xBB67AE85  # the Weyl constants that bump the key between rounds
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+"""Of Philox4x32, table 2 of the paper."""
+WEYL = (0x9E3779B9, 0xBB67AE85)
+"""What bumps the two words of the key between rounds."""
+ROUNDS = 10
 _MASK = 0xFFFFFFFF
-_ROUNDS = 10
 
 BLOCK = 32_768
 """Blocks to ask of `words` at once: small enough to stay in a CPU's second-level cache."""
@@ -49,11 +51,11 @@ def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tenso
 
         return random.philox(c0, c1, c2, c3, k0.expand_as(c0), k1.expand_as(c0))
     product0, product1 = torch.empty_like(c0), torch.empty_like(c0)
-    for round_ in range(_ROUNDS):
+    for round_ in range(ROUNDS):
         if round_:
-            k0, k1 = (k0 + _W0) & _MASK, (k1 + _W1) & _MASK
-        torch.mul(c0, _M0, out=product0)
-        torch.mul(c2, _M1, out=product1)
+            k0, k1 = (k0 + WEYL[0]) & _MASK, (k1 + WEYL[1]) & _MASK
+        torch.mul(c0, MULTIPLIERS[0], out=product0)
+        torch.mul(c2, MULTIPLIERS[1], out=product1)
         torch.bitwise_right_shift(product1, 32, out=c0)  # the shift copies the sign: the mask takes it off
         c0.bitwise_and_(_MASK).bitwise_xor_(c1).bitwise_xor_(k0)
         torch.bitwise_right_shift(product0, 32, out=c2)
@@ -76,7 +78,7 @@ def _split(keys: Tensor) -> tuple[Tensor, Tensor]:
     return keys & _MASK, (keys >> 32) & _MASK
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
     """The int64 with the lowest 64 bits of `number`."""
     number &= (1 << 64) - 1
     return number - (1 << 64) if number >> 63 else number
@@ -99,7 +101,7 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
     if isinstance(data, str):
         data = string_id(data)
     if isinstance(data, int):
-        data = constant(_signed(data), torch.int64, keys.device)
+        data = constant(signed(data), torch.int64, keys.device)
     low, high = _split(data.to(device=keys.device, dtype=torch.int64))
     k0, k1 = _split(keys)
     shape = (low + k0).shape
@@ -116,7 +118,7 @@ def string_id(name: str) -> int:
     True
     """
     digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"degrade.id").digest()
-    return _signed(int.from_bytes(digest, "little"))
+    return signed(int.from_bytes(digest, "little"))
 
 
 def make_keys(seed: int, ids: int | Tensor | Sequence[str], epoch: int = 0, view: int | Tensor = 0) -> Tensor:
@@ -145,7 +147,7 @@ def make_keys(seed: int, ids: int | Tensor | Sequence[str], epoch: int = 0, view
         ids = torch.tensor([string_id(name) for name in ids], dtype=torch.int64)
     if ids.is_floating_point() or ids.is_complex() or ids.ndim != 1:
         raise TypeError(f"ids must be integers of shape (B,) or strings; got {ids.dtype} of shape {tuple(ids.shape)}")
-    run = fold_in(torch.tensor([_signed(seed)], device=ids.device), epoch)
+    run = fold_in(torch.tensor([signed(seed)], device=ids.device), epoch)
     return view_keys(fold_in(run, ids.to(torch.int64)), view)
 
 

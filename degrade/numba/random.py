@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.keyed import _M0, _M1, _ROUNDS, _W0, _W1, Words
+from degrade.keyed import MULTIPLIERS, ROUNDS, WEYL, Words
 from degrade.numba.jit import kernel
 
 Array = NDArray[np.float32]
@@ -22,8 +22,8 @@ Array = NDArray[np.float32]
 BLOCK = 1024
 """Blocks of four words that are made at once: what a loop writes is in the first-level cache when the next reads it."""
 
-_MULTIPLIERS = (np.uint64(_M0), np.uint64(_M1))
-_WEYL = (np.uint32(_W0), np.uint32(_W1))
+_MULTIPLIERS = (np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1]))
+_WEYL = (np.uint32(WEYL[0]), np.uint32(WEYL[1]))
 _GRAIN = np.float32(2.0**-32)
 _HALF_PI = np.float32(math.pi / 2)
 _LN2 = np.float32(math.log(2))
@@ -49,7 +49,7 @@ def _rounds(w0: Any, w1: Any, w2: Any, w3: Any, low: Any, high: Any) -> None:
 def _mixed(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
     """One block, all words uint64."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         product0, product1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
         c0, c1 = (product1 >> shift) ^ c1 ^ k0, product1 & mask
         c2, c3 = (product0 >> shift) ^ c3 ^ k1, product0 & mask

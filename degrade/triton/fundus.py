@@ -67,6 +67,6 @@ def degrade(image: Tensor, p: Parameters, mask: Tensor, most: Mapping[str, float
             low, high = keyed.stream_words("pixel")
             chain.noise[(batch * programs,)](
                 blurred, mask, rows, p["noise_key"].contiguous(), result, rows.stride(0), pixels, count, blocks,
-                programs, min(height, width) / REFERENCE_SIDE, keyed._signed(high << 32 | low), _BLOCK,
+                programs, min(height, width) / REFERENCE_SIDE, keyed.signed(high << 32 | low), _BLOCK,
             )  # fmt: skip
     return result

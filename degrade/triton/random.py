@@ -26,9 +26,9 @@ class Coefficients(tl.constexpr):  # type: ignore[misc]
         return len(self.value)
 
 
-_M0, _M1 = tl.constexpr(keyed._M0), tl.constexpr(keyed._M1)
-_W0, _W1 = tl.constexpr(keyed._W0), tl.constexpr(keyed._W1)
-_ROUNDS = tl.constexpr(keyed._ROUNDS)
+_M0, _M1 = tl.constexpr(keyed.MULTIPLIERS[0]), tl.constexpr(keyed.MULTIPLIERS[1])
+_W0, _W1 = tl.constexpr(keyed.WEYL[0]), tl.constexpr(keyed.WEYL[1])
+_ROUNDS = tl.constexpr(keyed.ROUNDS)
 
 # ln(1 + f) = f + f^2 P(f) to 3e-8 of itself for |f| <= 1/3; and, with t in quarter turns, |t| <= 1/2,
 # sin = t S(t^2) to 5e-9, cos = C(t^2) to 3e-8: fitted by least squares, weighted towards the least largest error
@@ -200,7 +200,7 @@ def normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtyp
     if output.numel():
         low, high = keyed.stream_words(stream)
         blocks = -(-count // 4)
-        tag = keyed._signed(high << 32 | low)
+        tag = keyed.signed(high << 32 | low)
         with torch.cuda.device_of(keys):
             for some, part in zip(keys.contiguous().split(MOST_SAMPLES), output.split(MOST_SAMPLES), strict=True):
                 grid = triton.cdiv(blocks, _BLOCK), some.shape[0]
