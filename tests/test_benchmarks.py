@@ -126,14 +126,27 @@ def test_the_line_reports_a_planted_deviation() -> None:
 def test_measurements_are_interleaved_and_warm(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     functions = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    clock = iter(range(10_000))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))  # every call takes a second
+    monkeypatch.setattr(timing, "WARM", 1.5)
+    monkeypatch.setattr(timing, "BLOCK", 2.5)
     spreads = measure(functions, 2, before=lambda name: order.append(f"before {name}"))
-    once = ["before a", "a", "before b", "b"]
-    assert order == once + ["before a", "a", "a", "before b", "b", "b"] * 2
-    assert all(spread.lower <= spread.median <= spread.upper for spread in spreads.values())
-    monkeypatch.setattr(timing, "LONG", 0.0)  # everything takes long
+    turn = ["before a", *"aa", *"aaa", "before b", *"bb", *"bbb"]  # those that warm, those that count
+    assert order == turn * 3
+    assert spreads == dict.fromkeys("ab", Spread(1.0, 1.0, 1.0))
+    monkeypatch.setattr(timing, "BLOCK", 0.5)  # everything takes long
+    monkeypatch.setattr(timing, "WARM", 0.5)
     order.clear()
     measure(functions, 2, before=lambda name: order.append(f"before {name}"))
-    assert order == once * 3
+    assert order == ["before a", "a", "before b", "b"] * 3
+
+
+def test_the_median_of_the_calls_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "WARM", 0.5)
+    monkeypatch.setattr(timing, "BLOCK", 12.0)
+    ticks = iter([0, 1, 1, 2, 2, 3, 3, 13] * 2)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(ticks)))
+    assert measure({"a": lambda: None}, 1)["a"].median == 1.0
 
 
 def test_spreads() -> None:

@@ -1,7 +1,7 @@
 """Arithmetic written once for NumPy's arrays and for tensors.
 
-An operation on a few numbers costs NumPy less than half of what it costs torch. Both round additions, products, quotients
-and square roots of float64 alike, so that the bits of a result do not tell which it was.
+An operation on a few numbers costs NumPy less than half of what it costs torch. Both round additions, products,
+quotients and square roots of float64 alike, so that the bits of a result do not tell which it was.
 """
 
 from __future__ import annotations

@@ -137,11 +137,11 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
     u: Arrays = {name: values.numpy() for name, values in uniforms.items()} if on_cpu else dict(uniforms)
     scale = REFERENCE_SIDE / min(height, width)
     frame = (width * scale, height * scale)
-    shaped = _halo(settings, u, frame) | _hole(settings, u, frame) | _spots(settings, u, frame) | _blur(settings, u)
-    result = {name: to_tensor(drawn, torch.float32) for name, drawn in shaped.items()}
     low, high = table(tuple(zip(*(ends(settings[name]) for name in _PLAIN), strict=True)), u["noise"])
     plain = low + (high - low) * module_of(low).concatenate([u[name] for name in _PLAIN], axis=1)
-    result |= {name: to_tensor(drawn, torch.float32) for name, drawn in zip(_PLAIN, plain.T, strict=True)}
+    drawn: Arrays = dict(zip(_PLAIN, plain.T, strict=True))
+    drawn |= _halo(settings, u, frame) | _hole(settings, u, frame) | _spots(settings, u, frame) | _blur(settings, u)
+    result = {name: to_tensor(value, torch.float32) for name, value in drawn.items()}
     code = settings["type"]
     types = whole(1, 7, u["type"][:, 0]) if code == "random" else 0 * u["type"][:, 0] + int(str(code), 2)
     result["type"] = to_tensor(types, torch.int64)
