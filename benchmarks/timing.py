@@ -19,7 +19,7 @@ Row = dict[str, Any]
 """A row of a table: column titles to numbers, texts, `Spread`s, or None for what is not measured."""
 
 
-WARM, BLOCK = 0.05, 0.1  # seconds
+WARM, BLOCK = 0.15, 0.15  # seconds
 
 
 @dataclass(frozen=True)
