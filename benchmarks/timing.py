@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from degrade.memory import release
+
 Key = TypeVar("Key", bound=Hashable)
 Row = dict[str, Any]
 """A row of a table: column titles to numbers, texts, `Spread`s, or None for what is not measured."""
@@ -146,6 +148,7 @@ def peak_extra_bytes(function: Callable[[], object]) -> int | None:
 
 def _give_back() -> None:
     """Memory that was freed but kept for reuse would hide what the call needs."""
+    release()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
     if trim is not None:
         trim(0)

@@ -43,6 +43,11 @@ def empty(shape: torch.Size | tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(lease).view(dtype).view(shape)
 
 
+def release() -> None:
+    """Gives what is kept back to the system."""
+    _spare.clear()
+
+
 def _taken(size: int) -> _Block:
     """A block of at least `size` bytes, spare or fresh."""
     for _ in range(len(_spare)):

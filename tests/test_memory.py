@@ -67,6 +67,8 @@ def test_little_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(memory._spare) == 3
     assert memory.empty((64, 64), torch.float32).numel() == 4096  # small ones are torch's own
     assert len(memory._spare) == 3
+    memory.release()
+    assert not memory._spare
 
 
 def test_results_in_many_threads_share_nothing() -> None:
