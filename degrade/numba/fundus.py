@@ -105,9 +105,10 @@ def _small(parameters: Parameters, channels: int, size: tuple[int, int], exact: 
 
 
 def _check(p: Mapping[str, NDArray[Any]], side: int) -> None:
-    for name, value in p.items():
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise ValueError(f"parameter {name!r} must be finite")
+    floating = {name: value.reshape(-1) for name, value in p.items() if value.dtype.kind == "f"}
+    if not np.isfinite(np.concatenate(list(floating.values()))).all():
+        name = next(name for name, value in floating.items() if not np.isfinite(value).all())
+        raise ValueError(f"parameter {name!r} must be finite")
     widest = _largest(p["blur_kernel"])
     if reach_of(widest, side) >= side:
         raise ValueError(f"parameter 'blur_kernel' must be within what {side} pixels can mirror; it holds {widest:g}")
