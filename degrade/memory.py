@@ -13,7 +13,6 @@ import math
 import mmap
 import sys
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +25,7 @@ _MOST = 1 << 28  # bytes that are kept while nobody uses them
 _WASTE = 1.25  # how much larger than what is asked for the memory may be that is lent
 
 _Block = NDArray[Any]
-_spare: deque[_Block] = deque()  # oldest first; all that is done with it is atomic
+_spare: list[_Block] = []  # oldest first; a finalizer may add to it between any two lines, hence the copies
 
 
 def empty(shape: torch.Size | tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -52,7 +51,7 @@ def _taken(size: int) -> _Block:
     """A block of at least `size` bytes, spare or fresh."""
     for _ in range(len(_spare)):
         try:
-            block = _spare.popleft()
+            block = _spare.pop(0)
         except IndexError:  # another thread was faster
             break
         if size <= block.size <= _WASTE * size:
@@ -68,9 +67,9 @@ def _taken(size: int) -> _Block:
 
 def _keep(block: _Block) -> None:
     _spare.append(block)
-    while sum(spare.size for spare in tuple(_spare)) > _MOST:
+    while sum(spare.size for spare in list(_spare)) > _MOST:
         try:
-            _spare.popleft()
+            _spare.pop(0)
         except IndexError:
             break
 

@@ -204,6 +204,21 @@ def test_a_second_draw_copies_nothing_to_the_device(monkeypatch: pytest.MonkeyPa
     assert copies() == 0
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("changed", [{}, {"halo_offset": 0.05, "hole_kernel": 0.6, "spot_radius": 0.03, "hole_x": 0.4}])
+def test_numpy_and_torch_draw_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, recipe: str, changed: dict[str, float]
+) -> None:
+    """One law: NumPy's arrays on a CPU, tensors everywhere else."""
+    d, keys = degrade.recipe(recipe, **changed), degrade.make_keys(3, 200)
+    by_numpy = d.draw(keys, 333, 517)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    by_torch = d.draw(keys, 333, 517)
+    assert list(by_numpy) == list(by_torch)
+    assert all(torch.equal(value, by_torch[name]) for name, value in by_numpy.items())
+    assert [value.dtype for value in by_numpy.values()] == [value.dtype for value in by_torch.values()]
+
+
 def test_importing_loads_no_compiler() -> None:
     code = "import sys, degrade; print([name for name in ('numba', 'triton', 'torch._dynamo') if name in sys.modules])"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -28,8 +28,14 @@ PINNED_UNIFORM = 0.6829758549574763
 int64s = st.integers(-(2**63), 2**63 - 1)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("counter", "key", "output"), VECTORS)
-def test_published_vectors(counter: list[int], key: list[int], output: list[int]) -> None:
+def test_published_vectors(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool, counter: list[int], key: list[int], output: list[int]
+) -> None:
+    """The definition in torch's arithmetic, and Numba's loop where it is installed."""
+    if not compiled:
+        monkeypatch.setattr(keyed.kernels, "numba_serves", lambda device: False)
     tensors = [torch.tensor([word]) for word in (*counter, *key)]
     assert [int(word) for word in philox(*tensors)] == output
 

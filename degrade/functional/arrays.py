@@ -39,7 +39,7 @@ def table(values: Any, like: Array) -> Array:
 
 
 def to_tensor(array: Array, dtype: torch.dtype) -> Tensor:
-    """As a contiguous tensor, of float32 or int64."""
+    """As a contiguous tensor of `dtype`, torch.float32 or torch.int64, on the CPU or where the tensor is."""
     if isinstance(array, Tensor):
         return array.to(dtype)
     return torch.from_numpy(np.ascontiguousarray(array, np.float32 if dtype == torch.float32 else np.int64))
