@@ -45,26 +45,28 @@ def wide_field(
     x_half: Array,
     y_half: Array,
     step: int,
-    weights: Array,
     rows: Array,
     out: Array,
-) -> None:
-    """A hard ring, blurred with reflected borders, into `out` (H, W).
+) -> Array:
+    """A hard ring, blurred with reflected borders; what `field_row` makes its rows of.
 
     Args:
         center: x and y of the centre.
         inner, outer: radii; an inner one below 0 is none.
         x_half, y_half: the taps of one half of the kernel, centre first.
         step: distance of the nodes at which the field is computed exactly; a power of two.
-        weights: (step, 6), what makes the pixels between the nodes.
-        rows: (H, W) to write to.
+        rows, out: (H, W) to write to.
+
+    Returns:
+        (N, W), in `out`: every step-th row of the field, with two more at either end; every row for a step of 1.
     """
     height, width = out.shape
     first, nx = _outputs(width, step)
     _, ny = _outputs(height, step)
     x_extent, y_extent = 2 * width + 4 * step + 2, 2 * height + 4 * step + 2
     sums = _running(x_half, x_extent, step)
-    lines = rows.reshape(-1)[: height * nx].reshape(height, nx)
+    columns = nx if step == 1 else -(-nx // 16) * 16  # whole vectors; the last nodes mean nothing
+    chords = rows.reshape(-1)[: height * columns].reshape(height, columns)
     x_far, y_far = max(center[0], width - 1 - center[0]), max(center[1], height - 1 - center[1])
     reach = max(len(x_half), len(y_half)) + 2 * step
     # the frame but for the inner disk: the blur of ones is 1, as long as it is reflected but once
@@ -73,20 +75,49 @@ def wide_field(
     top = min(max(math.floor(center[1] - radius), 0), height)  # rows beyond the disk are empty
     bottom = max(min(math.ceil(center[1] + radius) + 1, height), top)
     for row in range(top, bottom):
-        for j in range(nx):
-            lines[row, j] = 0
+        for j in range(columns):
+            chords[row, j] = 0
         if not all_around:
             begin, end = chord(center[0], outer, row - center[1], width)
-            _add_chord(lines[row], sums, x_extent, len(x_half), begin, end, np.float32(1), first, width)
+            _add_chord(chords[row, :nx], sums, x_extent, len(x_half), begin, end, np.float32(1), first, width)
         if inner >= 0:
             begin, end = chord(center[0], inner, row - center[1], width)
-            _add_chord(lines[row], sums, x_extent, len(x_half), begin, end, np.float32(-1), first, width)
-    nodes = out if step == 1 else np.empty((ny, nx), np.float32)
-    _blur_lines(lines, top, bottom, _extended(y_half, y_extent), y_extent, len(y_half), first, step, nodes)
+            _add_chord(chords[row, :nx], sums, x_extent, len(x_half), begin, end, np.float32(-1), first, width)
+    nodes = np.empty((-(-ny // 4) * 4, columns), np.float32)
+    _blur_lines(chords, top, bottom, _extended(y_half, y_extent), y_extent, len(y_half), first, step, ny, nodes)
     if all_around:
         nodes += np.float32(1)
-    if step > 1:
-        _refine(nodes, step, weights, out)
+    if step == 1:
+        return nodes[:ny]
+    lines = out.reshape(-1)[: ny * width].reshape(ny, width)
+    _refine(nodes, nx, step, lines)
+    return lines
+
+
+@kernel
+def field_rows(lines: Array, weights: Array, top: int, end: int, out: Array) -> int:
+    """Rows of a field from `top` on, as many as there are up to `end` and as fit, into `out` (N, W); returns how many.
+
+    `lines` are those of `wide_field`; `weights`, (step, 6), are `weights_between` of its step.
+    """
+    count, step = min(len(out), end - top), len(weights)
+    for i in range(count):
+        if step == 1:
+            for j in range(out.shape[1]):
+                out[i, j] = lines[top + i, j]
+        else:
+            k, w = (top + i) // step, weights[(top + i) % step]
+            a, b, c, d, e, f = w[0], w[1], w[2], w[3], w[4], w[5]  # to unpack an array takes longer than the loop
+            for j in range(out.shape[1]):
+                out[i, j] = (
+                    a * lines[k, j]
+                    + b * lines[k + 1, j]
+                    + c * lines[k + 2, j]
+                    + d * lines[k + 3, j]
+                    + e * lines[k + 4, j]
+                    + f * lines[k + 5, j]
+                )
+    return count
 
 
 @kernel
@@ -170,15 +201,23 @@ def _add_chord(
 
 @kernel
 def _blur_lines(
-    lines: Array, top: int, bottom: int, weights: Array, zero: int, taps: int, first: int, step: int, nodes: Array
+    lines: Array,
+    top: int,
+    bottom: int,
+    weights: Array,
+    zero: int,
+    taps: int,
+    first: int,
+    step: int,
+    count: int,
+    nodes: Array,
 ) -> None:
     """The blur of columns (H, n), empty but for the rows top to bottom - 1, at the nodes along y, (rows, n).
 
     A banded matrix product, four nodes and four lines at a time: what is loaded is used four times.
     """
-    height, count = len(lines), len(nodes)
+    height, width = lines.shape
     factors = np.zeros((4, height + 4), np.float32)
-    spare = np.empty(lines.shape[1], np.float32)
     for i in range(0, count, 4):
         low, high = height, 0
         for n in range(min(4, count - i)):
@@ -187,68 +226,50 @@ def _blur_lines(
             high = max(high, min(max(o + taps, 0) + 1, height))
         low, high = max(low, top), min(high, bottom)
         for n in range(4):
-            factors[n, low : max(low, high) + 4] = 0
+            for row in range(low, max(low, high) + 4):
+                factors[n, row] = 0
             if i + n < count:
                 _reflected(factors[n], weights, zero, taps, first + (i + n) * step, low, high, height)
-        p, q = nodes[i], nodes[i + 1] if i + 1 < count else spare
-        r, s = nodes[i + 2] if i + 2 < count else spare, nodes[i + 3] if i + 3 < count else spare
-        for j in range(len(p)):
-            p[j] = q[j] = r[j] = s[j] = np.float32(0)
-        for row in range(low, high, 4):
-            a, b, c, d = (
-                lines[row],
-                lines[min(row + 1, bottom - 1)],
-                lines[min(row + 2, bottom - 1)],
-                lines[min(row + 3, bottom - 1)],
-            )
-            p0, p1, p2, p3 = factors[0, row], factors[0, row + 1], factors[0, row + 2], factors[0, row + 3]
-            q0, q1, q2, q3 = factors[1, row], factors[1, row + 1], factors[1, row + 2], factors[1, row + 3]
-            r0, r1, r2, r3 = factors[2, row], factors[2, row + 1], factors[2, row + 2], factors[2, row + 3]
-            s0, s1, s2, s3 = factors[3, row], factors[3, row + 1], factors[3, row + 2], factors[3, row + 3]
-            for j in range(len(a)):
-                p[j] += p0 * a[j] + p1 * b[j] + p2 * c[j] + p3 * d[j]
-                q[j] += q0 * a[j] + q1 * b[j] + q2 * c[j] + q3 * d[j]
-                r[j] += r0 * a[j] + r1 * b[j] + r2 * c[j] + r3 * d[j]
-                s[j] += s0 * a[j] + s1 * b[j] + s2 * c[j] + s3 * d[j]
+        for n in range(i, i + 4):
+            for j in range(width):
+                nodes[n, j] = np.float32(0)
+        for a in range(low, high, 4):
+            b, c, d = min(a + 1, bottom - 1), min(a + 2, bottom - 1), min(a + 3, bottom - 1)
+            p0, p1, p2, p3 = factors[0, a], factors[0, a + 1], factors[0, a + 2], factors[0, a + 3]
+            q0, q1, q2, q3 = factors[1, a], factors[1, a + 1], factors[1, a + 2], factors[1, a + 3]
+            r0, r1, r2, r3 = factors[2, a], factors[2, a + 1], factors[2, a + 2], factors[2, a + 3]
+            s0, s1, s2, s3 = factors[3, a], factors[3, a + 1], factors[3, a + 2], factors[3, a + 3]
+            for j in range(width):
+                w, x, y, z = lines[a, j], lines[b, j], lines[c, j], lines[d, j]
+                nodes[i, j] += p0 * w + p1 * x + p2 * y + p3 * z
+                nodes[i + 1, j] += q0 * w + q1 * x + q2 * y + q3 * z
+                nodes[i + 2, j] += r0 * w + r1 * x + r2 * y + r3 * z
+                nodes[i + 3, j] += s0 * w + s1 * x + s2 * y + s3 * z
 
 
 @kernel
 def _reflected(factors: Array, weights: Array, zero: int, taps: int, o: int, low: int, high: int, height: int) -> None:
     """What lines low to high - 1 weigh at output o, reflections included."""
-    far = 2 * (height - 1)
     for row in range(low, high):
-        factor = weights[zero + row - o]
-        if row >= 1 and o + row <= taps:
-            factor += weights[zero + o + row]
-        if row <= height - 2 and far - o - row <= taps:
-            factor += weights[zero + far - o - row]
-        factors[row] = factor
+        factors[row] = weights[zero + row - o]
+    for row in range(max(low, 1), min(high, taps - o + 1)):
+        factors[row] += weights[zero + o + row]
+    far = 2 * (height - 1) - o
+    for row in range(max(low, far - taps), min(high, height - 1)):
+        factors[row] += weights[zero + far - row]
 
 
 @kernel
-def _refine(nodes: Array, step: int, weights: Array, out: Array) -> None:
-    """The pixels between the nodes: along x, by doubling again and again, then along y."""
-    height, width = out.shape
-    across = np.empty((len(nodes), width), np.float32)
-    spare = np.empty((2, width + 16), np.float32)
-    for i in range(len(nodes)):
-        node, distance, turn = nodes[i], step, 0
+def _refine(nodes: Array, count: int, step: int, lines: Array) -> None:
+    """The pixels between the `count` first nodes of each line, by doubling again and again."""
+    spare = np.empty((2, lines.shape[1] + 16), np.float32)
+    for i in range(len(lines)):
+        node, distance, turn = nodes[i, :count], step, 0
         while distance > 2:
             finer = spare[turn, : 2 * len(node) - 5]
             _double(node, finer)
             node, distance, turn = finer, distance // 2, 1 - turn
-        _double(node[1:], across[i])
-    for row in range(height):
-        k, phase = row // step, row % step
-        a, b, c, d, e, f = weights[phase]
-        p, q, r, s, t, u = across[k], across[k + 1], across[k + 2], across[k + 3], across[k + 4], across[k + 5]
-        line = out[row]
-        if phase == 0:
-            for j in range(width):
-                line[j] = r[j]
-        else:
-            for j in range(width):
-                line[j] = a * p[j] + b * q[j] + c * r[j] + d * s[j] + e * t[j] + f * u[j]
+        _double(node[1:], lines[i])
 
 
 @kernel

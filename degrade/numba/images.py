@@ -1,4 +1,8 @@
-"""The whole chain for every n-th image of a batch in one call, so that threads need the interpreter's lock but once."""
+"""The whole chain for every n-th image of a batch in one call, so that threads need the interpreter's lock but once.
+
+Contrast, halo and hole each need the mean of what came before, and so a pass over the image of their own. The rest
+follows in one pass, a band of rows at a time: what the blur reads is in cache when hole and spots have written it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,15 @@ from numpy.typing import NDArray
 
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 from degrade.numba import chain
+from degrade.numba.blur import blur
 from degrade.numba.fields import wide_field
 from degrade.numba.jit import kernel
 from degrade.numba.random import add_normals
+from degrade.numba.spots import add_spot, disk_lines
 
 Array = NDArray[np.float32]
+
+_BAND = 1 << 17  # numbers of a band of rows: half a mebibyte, half of what a second-level cache holds
 
 
 @kernel
@@ -44,7 +52,7 @@ def degrade_images(
     """Degrades the images first, first + stride, ... into `out`; lengths are in pixels.
 
     Args:
-        scratch: (C + 3, H, W) to write to.
+        scratch: (C + 2, H, W) to write to.
         image, patterns: (B, C, H, W), the floats and their bits.
         mask: (B, 1, H, W).
         suspicious: (B,), set where an image may hold more than numbers from 0 to 1.
@@ -63,41 +71,73 @@ def degrade_images(
         words: (B, 4) uint32: of the noise's key and stream.
     """
     channels = image.shape[1]
-    picture, ring, dark, rows = scratch[:channels], scratch[channels], scratch[channels + 1], scratch[channels + 2]
+    picture, rows, plane = scratch[:channels], scratch[channels], scratch[channels + 1]
     for i in range(first, len(image), stride):
         source, inside = image[i], mask[i, 0]
-        suspicious[i] = chain.largest(patterns[i]) > chain.ONE_AS_BITS
         bits = types[i]
+        depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:
             b, c, s = tone[i]
-            mean = chain.colour(source, b, c, s, picture)
+            middle, most = chain.mean_luma(source, patterns[i], b)
+            mean = chain.colour(source, np.float32(middle), b, c, s, picture)
             x, y, inner, outer, strength = halo[i]
             if strength * mean != 0:
-                half, step = _own(halo_half[i]), steps[i, 0]
-                wide_field((x, y), inner, outer, half, half, 2**step, weights[step], rows, ring)
-                mean = chain.halo(picture, np.float32(strength * mean) * light[i], ring)
+                half, step = _own(halo_half[i]), 2 ** steps[i, 0]
+                ring = wide_field((x, y), inner, outer, half, half, step, rows, plane)
+                mean = chain.halo(picture, np.float32(strength * mean) * light[i], ring, weights[steps[i, 0], :step])
             mean /= max(chain.mean_of(mask[i]), 1e-6)
-            x, y, radius, depth, slope, threshold = hole[i]
-            if mean > threshold and depth + slope * mean != 0:
-                across, down, step = _own(hole_half[i, 0]), _own(hole_half[i, 1]), steps[i, 1]
-                wide_field((x, y), -1.0, radius, across, down, 2**step, weights[step], rows, dark)
-                chain.hole(picture, np.float32(depth + slope * mean), dark)
-        elif bits & SPOTS:
-            picture[:] = source
-        if bits & SPOTS:
-            for n in range(spots.shape[1]):
-                x, y, radius, height = spots[i, n]
-                if height != 0:
-                    across, down = _own(spot_half[i, n, 0]), _own(spot_half[i, n, 1])
-                    chain.spot(picture, (x, y), radius, np.float32(height), across, down)
-        before = picture if bits & (ILLUMINATION | SPOTS) else source
-        if bits & BLUR:
-            chain.blur(before, _own(blur_half[i, 0]), _own(blur_half[i, 1]), inside, out[i])
-            if grain[i] != 0:
-                add_normals(out[i].reshape(-1), np.float32(grain[i]), words[i])
-                chain.times(out[i], inside, out[i])
+            x, y, radius, base, slope, threshold = hole[i]
+            if mean > threshold and base + slope * mean != 0:
+                across, down, step = _own(hole_half[i, 0]), _own(hole_half[i, 1]), 2 ** steps[i, 1]
+                dark = wide_field((x, y), -1.0, radius, across, down, step, rows, plane)
+                depth, between = np.float32(base + slope * mean), weights[steps[i, 1], :step]
         else:
-            chain.times(before, inside, out[i])
+            most = chain.largest(patterns[i], 0, image.shape[2])
+            if bits & SPOTS:
+                picture[:] = source
+        suspicious[i] = most > chain.ONE_AS_BITS
+        before = picture if bits & (ILLUMINATION | SPOTS) else source
+        spotted = spots[i] if bits & SPOTS else spots[i, :0]
+        _finish(bits, before, depth, dark, between, spotted, spot_half[i], blur_half[i], inside, out[i])
+        if bits & BLUR and grain[i] != 0:
+            add_normals(out[i].reshape(-1), np.float32(grain[i]), words[i])
+            chain.times(out[i], inside, out[i], 0, len(inside))
+
+
+@kernel
+def _finish(
+    bits: Any,
+    image: Array,
+    depth: Any,
+    dark: Array,
+    weights: Array,
+    spots: Any,
+    spot_half: Array,
+    blur_half: Array,
+    mask: Array,
+    out: Array,
+) -> None:
+    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask, into `out`."""
+    channels, height, width = image.shape
+    across, down = _own(blur_half[0]), _own(blur_half[1])
+    reach = len(down) - 1 if bits & BLUR else 0
+    present = np.flatnonzero(spots[:, 3])
+    disks = [disk_lines(spots[n], spots[n, 2], _own(spot_half[n, 0]), _own(spot_half[n, 1])) for n in present]
+    band = max(_BAND // (channels * width), 1)
+    ready = 0
+    for begin in range(0, height, band):
+        end = min(begin + band, height)
+        needed = min(end + reach, height)
+        if depth != 0:
+            chain.hole(image, depth, dark, weights, ready, needed)
+        for k, n in enumerate(present):
+            x_half, y_half, radius, level = _own(spot_half[n, 0]), _own(spot_half[n, 1]), spots[n, 2], spots[n, 3]
+            add_spot(image, spots[n], radius, np.float32(level), disks[k], x_half, y_half, ready, needed)
+        ready = needed
+        if bits & BLUR:
+            blur(image, across, down, mask, out, begin, end)
+        else:
+            chain.times(image, mask, out, begin, end)
 
 
 @kernel
