@@ -12,7 +12,7 @@ from scipy import stats
 from torch.nn import functional
 
 from degrade.functional import colour
-from degrade.functional.blur import gaussian_blur, reach_of, taps
+from degrade.functional.blur import blur_padded, gaussian_blur, reach_of, taps
 from degrade.functional.fields import blur_field, disk, refine, ring_nodes
 from degrade.keyed import make_keys, normals
 
@@ -55,6 +55,18 @@ def test_blur_equals_a_convolution() -> None:
         padded = functional.pad(image[i : i + 1], (reach[0], reach[0], reach[1], reach[1]), mode="reflect")
         kernel = (y[:, None] * x).expand(3, 1, -1, -1)
         assert torch.allclose(got[i : i + 1], functional.conv2d(padded, kernel, groups=3))
+
+
+def test_blur_has_first_and_second_derivatives_in_image_and_taps() -> None:
+    shapes = (2, 3, 9, 8), (2, 2), (2, 3)
+    inputs = [torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(blur_padded, inputs)
+    assert torch.autograd.gradgradcheck(blur_padded, inputs)
+    image, x_taps, y_taps = (value.detach() for value in inputs)
+    only_image = image.clone().requires_grad_()
+    blur_padded(only_image, x_taps, y_taps).sum().backward()
+    first = torch.autograd.grad(blur_padded(*inputs).sum(), inputs[0])[0]
+    assert only_image.grad is not None and torch.allclose(only_image.grad, first)
 
 
 @settings(max_examples=30, deadline=None)

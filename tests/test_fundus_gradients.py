@@ -8,7 +8,7 @@ from torch import Tensor
 
 import degrade
 from degrade import Parameters
-from degrade.fundus import law
+from degrade.fundus import law, model
 
 CONTINUOUS = {
     "colour": ["brightness", "contrast", "saturation"],
@@ -76,3 +76,18 @@ def test_emulated_rounding_is_transparent_to_gradients() -> None:
         assert leaf.grad is not None
         gradients.append(leaf.grad)
     assert (gradients[0] - gradients[1]).abs().max() < 0.1 * gradients[0].abs().max()
+
+
+def test_images_worked_on_a_few_at_a_time_are_those_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 5), 48)
+    d = degrade.recipe("cofe-net-paper", noise=0.02)
+    results = []
+    for at_once in (1 << 22, 2 * image[0].numel(), 1):  # five images, then two, two and one, then each alone
+        monkeypatch.setattr(model, "_AT_ONCE", at_once)
+        leaf = image.clone().requires_grad_()
+        degraded = d(leaf, degrade.make_keys(0, 5), mask)
+        degraded.square().sum().backward()
+        assert leaf.grad is not None
+        results.append(torch.stack([degraded.detach(), leaf.grad]))
+    for other in results[1:]:
+        assert torch.allclose(other, results[0], rtol=0, atol=1e-5)

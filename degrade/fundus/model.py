@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -15,6 +16,10 @@ from degrade.base import Degradation, Parameters, check_values
 from degrade.functional.blur import reach_of
 from degrade.fundus import inplace, law, stages
 from degrade.settings import ends
+
+_AT_ONCE = 1 << 22
+"""Numbers of images that a CPU works on at once, with gradients: of larger tensors the system makes each one's memory
+anew, which takes longer than filling it."""
 
 
 class Route(Enum):
@@ -135,8 +140,20 @@ class Fundus(Degradation):
         normals = None
         if self._noisy(drawn):  # drawn out here: in a compiled graph, random bits would be the compiler's affair
             normals = keyed.normals(p["noise_key"], "pixel", tuple(image.shape[1:]), image.dtype)
-        run = _compiled() if self.compiled and not torch.compiler.is_compiling() else stages.chain
-        return run(image, p, mask, normals, spot_reach, reach_of(most["blur_kernel"], side), softness, emulate_8bit)
+        fixed = (spot_reach, reach_of(most["blur_kernel"], side), softness, emulate_8bit)
+        compiling = torch.compiler.is_compiling()
+        if self.compiled and not compiling:
+            return _compiled()(image, p, mask, normals, *fixed)
+        if compiling or image.device.type != "cpu" or not image.numel():
+            return stages.chain(image, p, mask, normals, *fixed)
+        degraded = []
+        few = max(_AT_ONCE // math.prod(image.shape[1:]), 1)
+        for start in range(0, image.shape[0], few):
+            some = slice(start, start + few)
+            own = {name: value[some] for name, value in p.items()}
+            noise = None if normals is None else normals[some]
+            degraded.append(stages.chain(image[some], own, mask[some], noise, *fixed))
+        return torch.cat(degraded)
 
 
 @functools.cache
