@@ -66,7 +66,8 @@ def test_blur_has_first_and_second_derivatives_in_image_and_taps() -> None:
     only_image = image.clone().requires_grad_()
     blur_padded(only_image, x_taps, y_taps).sum().backward()
     first = torch.autograd.grad(blur_padded(*inputs).sum(), inputs[0])[0]
-    assert only_image.grad is not None and torch.allclose(only_image.grad, first)
+    assert only_image.grad is not None
+    assert torch.allclose(only_image.grad, first)
 
 
 @settings(max_examples=30, deadline=None)
