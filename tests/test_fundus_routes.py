@@ -67,6 +67,20 @@ def test_routes_agree(apply: Apply, recipe: str, size: tuple[int, int]) -> None:
     assert (apply(d, image, wrong, mask) - batched).abs().max() > 0.5 / 255
 
 
+@pytest.mark.parametrize("size", [(300, 1400), (900, 300)])
+def test_bands_of_rows_leave_no_seam(size: tuple[int, int]) -> None:
+    """Frames of ten and seven of the bands that Numba finishes one after the other, large blurs and many spots."""
+    pytest.importorskip("numba")
+    image = torch.rand(7, 3, *size, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(7, 1, *size)
+    d = degrade.recipe("cofe-net", exact=True, spot_count=(40, 60), blur_kernel=(0.5, 2.0))
+    p = d.draw(degrade.make_keys(5, 7), *size)
+    p |= {"type": torch.arange(1, 8)}  # each combination of stages once
+    assert choose(image, **FREE | {"exact": True}) is Route.NUMBA
+    batched = d.apply(image.clone().requires_grad_(), p, mask).detach()
+    assert (d.apply(image, p, mask) - batched).abs().max() < 2e-5
+
+
 def test_no_route_leaves_the_range(apply: Apply) -> None:
     """Between its nodes a wide field can be a little below 0; on white and on black that would show."""
     count, side = 12, 256
