@@ -17,19 +17,27 @@ _ONE = np.float32(1)
 
 
 @kernel
-def blur(image: Array, x_half: Array, y_half: Array, mask: Array, out: Array, begin: int, end: int) -> None:
-    """clip(G(x)) times the mask (H, W), borders reflected, into the rows begin to end - 1 of `out`.
+def blur(
+    image: Array, x_half: Array, y_half: Array, mask: Array, out: Array, begin: int, end: int, window: Array
+) -> None:
+    """clip(G(x)) times the mask (H, W), borders reflected, into rows begin to end - 1 of `out`, which may be `image`.
 
     All arrays are float32 and C-contiguous; `x_half` and `y_half` are the taps of one half of the kernel, centre first.
+    `window`, (C, N, at least W), N rows as many as the kernel has along y, is the same for all rows of an image, which
+    come in order: it holds the rows of the image that are still to be read.
     """
-    channels, _, width = image.shape
-    reach = len(x_half) - 1
+    channels, height, width = image.shape
+    reach, below = len(x_half) - 1, len(y_half) - 1
     padded = np.empty(width + 2 * reach, np.float32)
     middle = padded[reach : reach + width]
     for c in range(channels):
-        plane = image[c]
+        plane, held = image[c], window[c]
         for row in range(begin, end):
-            _down(plane, row, y_half, middle)
+            for new in range(row + below if row else 0, min(row + below + 1, height)):
+                place = new % len(held)
+                for j in range(width):
+                    held[place, j] = plane[new, j]
+            _down(held, row, height, y_half, middle)
             for j in range(1, reach + 1):
                 padded[reach - j] = padded[reach + j]
                 padded[reach + width - 1 + j] = padded[reach + width - 1 - j]
@@ -40,30 +48,31 @@ def blur(image: Array, x_half: Array, y_half: Array, mask: Array, out: Array, be
 
 
 @register_jitable(inline="always")  # called, it would cost as much as a pass over a short row
-def _down(plane: Array, row: int, half: Array, out: Array) -> None:
+def _down(held: Array, row: int, height: int, half: Array, out: Array) -> None:
     """The blur along y of one row, into `out` (W,)."""
-    height, width = plane.shape
+    width, count = len(out), len(held)
     reach = len(half) - 1
+    middle = row % count
     if reach >= 2:
         center, first, second = half[0], half[1], half[2]
-        a, b = _mirrored(row - 1, height), _mirrored(row + 1, height)
-        c, d = _mirrored(row - 2, height), _mirrored(row + 2, height)
+        a, b = _mirrored(row - 1, height) % count, _mirrored(row + 1, height) % count
+        c, d = _mirrored(row - 2, height) % count, _mirrored(row + 2, height) % count
         for j in range(width):
-            near, far = plane[a, j] + plane[b, j], plane[c, j] + plane[d, j]
-            out[j] = center * plane[row, j] + first * near + second * far
+            near, far = held[a, j] + held[b, j], held[c, j] + held[d, j]
+            out[j] = center * held[middle, j] + first * near + second * far
     else:
         for j in range(width):
-            out[j] = half[0] * plane[row, j]
+            out[j] = half[0] * held[middle, j]
     for lag in range(3 if reach >= 2 else 1, reach + 1, 2):
-        a, b = _mirrored(row - lag, height), _mirrored(row + lag, height)
+        a, b = _mirrored(row - lag, height) % count, _mirrored(row + lag, height) % count
         if lag == reach:
             for j in range(width):
-                out[j] += half[lag] * (plane[a, j] + plane[b, j])
+                out[j] += half[lag] * (held[a, j] + held[b, j])
         else:
             first, second = half[lag], half[lag + 1]
-            c, d = _mirrored(row - lag - 1, height), _mirrored(row + lag + 1, height)
+            c, d = _mirrored(row - lag - 1, height) % count, _mirrored(row + lag + 1, height) % count
             for j in range(width):
-                out[j] += first * (plane[a, j] + plane[b, j]) + second * (plane[c, j] + plane[d, j])
+                out[j] += first * (held[a, j] + held[b, j]) + second * (held[c, j] + held[d, j])
 
 
 @register_jitable(inline="always")

@@ -42,7 +42,7 @@ def degrade(image: Tensor, p: Parameters, mask: Tensor, *, exact: bool) -> Tenso
     pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask))
     small = _small(p, channels, (height, width), exact)
     threads = threads_for(batch)
-    scratch = empty((threads, channels + 2, height, width), torch.float32).numpy()
+    scratch = empty((threads, 2, height, width), torch.float32).numpy()
     suspicious = np.zeros(batch, np.bool_)
     work = (pictures, pictures.view(np.uint32), masks, suspicious, out.numpy())
     share(lambda first: degrade_images(first, threads, scratch[first], *work, *small), threads)

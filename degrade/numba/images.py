@@ -52,7 +52,7 @@ def degrade_images(
     """Degrades the images first, first + stride, ... into `out`; lengths are in pixels.
 
     Args:
-        scratch: (C + 2, H, W) to write to.
+        scratch: (2, H, W) to write to.
         image, patterns: (B, C, H, W), the floats and their bits.
         mask: (B, 1, H, W).
         suspicious: (B,), set where an image may hold more than numbers from 0 to 1.
@@ -70,10 +70,9 @@ def degrade_images(
         grain: (B,) float64, the noise's standard deviation.
         words: (B, 4) uint32: of the noise's key and stream.
     """
-    channels = image.shape[1]
-    picture, rows, plane = scratch[:channels], scratch[channels], scratch[channels + 1]
+    rows, plane = scratch[0], scratch[1]
     for i in range(first, len(image), stride):
-        source, inside = image[i], mask[i, 0]
+        source, inside, picture = image[i], mask[i, 0], out[i]
         bits = types[i]
         depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:
@@ -117,12 +116,16 @@ def _finish(
     mask: Array,
     out: Array,
 ) -> None:
-    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask, into `out`."""
+    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask, into `out`.
+
+    `out` may be the image itself.
+    """
     channels, height, width = image.shape
     across, down = _own(blur_half[0]), _own(blur_half[1])
     reach = len(down) - 1 if bits & BLUR else 0
     present = np.flatnonzero(spots[:, 3])
     disks = [disk_lines(spots[n], spots[n, 2], _own(spot_half[n, 0]), _own(spot_half[n, 1])) for n in present]
+    window = np.empty((channels, 2 * reach + 1, width + 16), np.float32)
     band = max(_BAND // (channels * width), 1)
     ready = 0
     for begin in range(0, height, band):
@@ -135,7 +138,7 @@ def _finish(
             add_spot(image, spots[n], radius, np.float32(level), disks[k], x_half, y_half, ready, needed)
         ready = needed
         if bits & BLUR:
-            blur(image, across, down, mask, out, begin, end)
+            blur(image, across, down, mask, out, begin, end, window)
         else:
             chain.times(image, mask, out, begin, end)
 
