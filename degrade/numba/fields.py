@@ -48,17 +48,18 @@ def wide_field(
     rows: Array,
     out: Array,
 ) -> Array:
-    """A hard ring, blurred with reflected borders; what `field_row` makes its rows of.
+    """A hard ring, blurred with reflected borders, as the lines that `field_rows` makes its rows of.
 
     Args:
         center: x and y of the centre.
         inner, outer: radii; an inner one below 0 is none.
         x_half, y_half: the taps of one half of the kernel, centre first.
         step: distance of the nodes at which the field is computed exactly; a power of two.
-        rows, out: (H, W) to write to.
+        rows: (H, W) to write to.
+        out: (H, W), in whose memory the result is, if the step is above 1.
 
     Returns:
-        (N, W), in `out`: every step-th row of the field, with two more at either end; every row for a step of 1.
+        (N, W): every step-th row of the field, with two more at either end; every row and no more for a step of 1.
     """
     height, width = out.shape
     first, nx = _outputs(width, step)
