@@ -72,10 +72,14 @@ def stream_words(stream: str) -> tuple[int, int]:
     return number & _MASK, number >> 32
 
 
-def _split(keys: Tensor) -> tuple[Tensor, Tensor]:
+def _checked(keys: Tensor) -> Tensor:
     if keys.dtype != torch.int64:
         raise TypeError(f"keys must be an int64 tensor, as made by make_keys; got {keys.dtype}")
-    return keys & _MASK, (keys >> 32) & _MASK
+    return keys
+
+
+def _split(keys: Tensor) -> tuple[Tensor, Tensor]:
+    return _checked(keys) & _MASK, (keys >> 32) & _MASK
 
 
 def signed(number: int) -> int:
@@ -102,7 +106,12 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
         data = string_id(data)
     if isinstance(data, int):
         data = constant(signed(data), torch.int64, keys.device)
-    low, high = _split(data.to(device=keys.device, dtype=torch.int64))
+    data = data.to(device=keys.device, dtype=torch.int64)
+    if kernels.numba_serves(keys.device):
+        from degrade.numba import random
+
+        return random.fold_in(*torch.broadcast_tensors(_checked(keys), data), stream_words("fold_in"))
+    low, high = _split(data)
     k0, k1 = _split(keys)
     shape = (low + k0).shape
     c0, c1 = low.expand(shape).clone(), high.expand(shape).clone()
@@ -188,24 +197,28 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
         from degrade.triton import random
 
         return random.uniforms(keys, streams)
-    counters, wanted = _layout(tuple(streams.items()), keys.device)
-    c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
-    k0, k1 = (word[:, None] for word in _split(keys))
-    drawn = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1)
-    numbers = drawn[:, wanted].to(torch.float64) * 2.0**-32
-    return dict(zip(streams, torch.split(numbers, list(streams.values()), dim=1), strict=True))
+    counters, firsts = _layout(tuple(streams.items()), keys.device)
+    if kernels.numba_serves(keys.device):
+        from degrade.numba import random as on_cpu
+
+        numbers = on_cpu.uniforms(_checked(keys), counters)
+    else:
+        c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
+        k0, k1 = (word[:, None] for word in _split(keys))
+        numbers = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1).to(torch.float64) * 2.0**-32
+    return {stream: numbers[:, first : first + streams[stream]] for stream, first in zip(streams, firsts, strict=True)}
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of several streams side by side: the counters (4, N) of their blocks, and which of the 4 N words are wanted."""
+def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, tuple[int, ...]]:
+    """Of several streams side by side: the counters (4, N) of their blocks, and where in the 4 N words each begins."""
     counters: list[tuple[int, int, int, int]] = []
-    wanted: list[int] = []
+    firsts: list[int] = []
     for stream, count in streams:
-        wanted.extend(range(4 * len(counters), 4 * len(counters) + count))
+        firsts.append(4 * len(counters))
         counters.extend((number, 0, *stream_words(stream)) for number in range(-(-count // 4)))
     rows = tuple(zip(*counters, strict=True))
-    return constant(rows, torch.int64, device).reshape(4, -1), constant(tuple(wanted), torch.int64, device)
+    return constant(rows, torch.int64, device).reshape(4, -1), tuple(firsts)
 
 
 def words(keys: Tensor, stream: str, start: int, stop: int) -> Words:

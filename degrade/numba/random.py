@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
@@ -34,9 +35,46 @@ _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
     """As `degrade.keyed.philox`, of one shape; the counters are contiguous."""
-    words = (word.contiguous().numpy().view(np.uint64).reshape(-1) for word in (c0, c1, c2, c3, k0, k1))
-    _rounds(*words)
+    _rounds(*(_words(word).reshape(-1) for word in (c0, c1, c2, c3, k0, k1)))
     return c0, c1, c2, c3
+
+
+def uniforms(keys: Tensor, counters: Tensor) -> Tensor:
+    """The numbers (B, 4 N) float64 in [0, 1) of keys (B,) at counters (4, N), as `degrade.keyed.uniforms` has them."""
+    drawn = np.empty((len(keys), 4 * counters.shape[1]))
+    _uniforms(_words(keys), _words(counters), drawn)
+    return torch.from_numpy(drawn)
+
+
+def fold_in(keys: Tensor, data: Tensor, tags: tuple[int, int]) -> Tensor:
+    """As `degrade.keyed.fold_in`, of one shape; `tags` are the upper half of the counters."""
+    folded = np.empty(keys.shape, np.int64)
+    _fold_in(_words(keys).reshape(-1), _words(data).reshape(-1), *tags, folded.reshape(-1).view(np.uint64))
+    return torch.from_numpy(folded)
+
+
+def _words(numbers: Tensor) -> NDArray[np.uint64]:
+    return numbers.contiguous().numpy().view(np.uint64)
+
+
+@kernel
+def _uniforms(keys: Any, counters: Any, out: Any) -> None:
+    mask, shift, grain = np.uint64(0xFFFFFFFF), np.uint64(32), 2.0**-32
+    for i in range(len(keys)):
+        low, high = keys[i] & mask, keys[i] >> shift
+        for n in range(counters.shape[1]):
+            a, b, c, d = _mixed(counters[0, n], counters[1, n], counters[2, n], counters[3, n], low, high)
+            out[i, 4 * n], out[i, 4 * n + 1] = a * grain, b * grain
+            out[i, 4 * n + 2], out[i, 4 * n + 3] = c * grain, d * grain
+
+
+@kernel
+def _fold_in(keys: Any, data: Any, tag_low: Any, tag_high: Any, out: Any) -> None:
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    tags = np.uint64(tag_low), np.uint64(tag_high)
+    for i in range(len(keys)):
+        a, b, _, _ = _mixed(data[i] & mask, data[i] >> shift, tags[0], tags[1], keys[i] & mask, keys[i] >> shift)
+        out[i] = b << shift | a
 
 
 @kernel
