@@ -103,21 +103,26 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
     torch.Size([2])
     """
     if isinstance(data, str):
-        data = string_id(data)
+        data = _tag(data)
     if isinstance(data, int):
         data = constant(signed(data), torch.int64, keys.device)
     data = data.to(device=keys.device, dtype=torch.int64)
-    if kernels.numba_serves(keys.device):
+    shape = torch.broadcast_shapes(keys.shape, data.shape) if data.ndim else keys.shape  # type: ignore[no-untyped-call]
+    if kernels.numba_serves(_checked(keys).device):
         from degrade.numba import random
 
-        return random.fold_in(*torch.broadcast_tensors(_checked(keys), data), stream_words("fold_in"))
+        return random.fold_in(keys.expand(shape), data.expand(shape), stream_words("fold_in"))
     low, high = _split(data)
     k0, k1 = _split(keys)
-    shape = (low + k0).shape
     c0, c1 = low.expand(shape).clone(), high.expand(shape).clone()
     c2, c3 = (keys.new_full(shape, tag) for tag in stream_words("fold_in"))
     w0, w1, _, _ = philox(c0, c1, c2, c3, k0, k1)
     return (w1 << 32) | w0
+
+
+@functools.lru_cache(maxsize=256)
+def _tag(name: str) -> int:
+    return string_id(name)
 
 
 def string_id(name: str) -> int:
@@ -197,28 +202,29 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
         from degrade.triton import random
 
         return random.uniforms(keys, streams)
-    counters, firsts = _layout(tuple(streams.items()), keys.device)
+    counters, wanted = _layout(tuple(streams.items()), keys.device)
     if kernels.numba_serves(keys.device):
-        from degrade.numba import random as on_cpu
+        from degrade.numba import random as loops
 
-        numbers = on_cpu.uniforms(_checked(keys), counters)
+        numbers = loops.uniforms(_checked(keys), counters, wanted)
     else:
         c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
         k0, k1 = (word[:, None] for word in _split(keys))
-        numbers = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1).to(torch.float64) * 2.0**-32
-    return {stream: numbers[:, first : first + streams[stream]] for stream, first in zip(streams, firsts, strict=True)}
+        drawn = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1)
+        numbers = drawn[:, wanted].to(torch.float64) * 2.0**-32
+    return dict(zip(streams, torch.split(numbers, list(streams.values()), dim=1), strict=True))
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, tuple[int, ...]]:
-    """Of several streams side by side: the counters (4, N) of their blocks, and where in the 4 N words each begins."""
+def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of several streams side by side: the counters (4, N) of their blocks, and which of the 4 N words are wanted."""
     counters: list[tuple[int, int, int, int]] = []
-    firsts: list[int] = []
+    wanted: list[int] = []
     for stream, count in streams:
-        firsts.append(4 * len(counters))
+        wanted.extend(range(4 * len(counters), 4 * len(counters) + count))
         counters.extend((number, 0, *stream_words(stream)) for number in range(-(-count // 4)))
     rows = tuple(zip(*counters, strict=True))
-    return constant(rows, torch.int64, device).reshape(4, -1), tuple(firsts)
+    return constant(rows, torch.int64, device).reshape(4, -1), constant(tuple(wanted), torch.int64, device)
 
 
 def words(keys: Tensor, stream: str, start: int, stop: int) -> Words:

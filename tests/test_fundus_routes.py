@@ -238,3 +238,40 @@ def test_importing_loads_no_compiler() -> None:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert found.stdout.strip() == "[]"
+
+
+WOKEN = """
+import os, sys, time
+import torch, degrade
+
+torch.set_num_threads(2)
+torch.zeros(1 << 22).add_(1)  # now they exist
+threads = [name for name in os.listdir("/proc/self/task") if name != str(os.getpid())]
+
+def woken(call):
+    call()
+    time.sleep(0.1)  # those that were awake have gone to sleep
+    before = runs()
+    call()
+    return runs() - before
+
+def runs():
+    return sum(int(open(f"/proc/self/task/{name}/schedstat").read().split()[2]) for name in threads)
+
+d = degrade.recipe(sys.argv[1])
+for batch, side in ((1, 32), (4, 256), (64, 128), (256, 64)):
+    image, mask, keys = torch.rand(batch, 3, side, side), torch.ones(batch, 1, side, side), degrade.make_keys(0, batch)
+    print(woken(lambda: d(image, keys, mask)), woken(lambda: d.draw(keys, side, side)))
+print(woken(lambda: torch.zeros(1 << 22).add_(1)))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="only Linux tells how often a thread has run")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_torch_does_not_wake_its_threads(recipe: str) -> None:
+    """They would go on spinning for milliseconds, on cores that the loops need."""
+    pytest.importorskip("numba")
+    found = subprocess.run([sys.executable, "-c", WOKEN, recipe], capture_output=True, text=True, check=True)
+    *ours, control = map(int, found.stdout.split())
+    assert not any(ours)
+    assert control

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from degrade import keyed
@@ -40,11 +40,32 @@ def test_published_vectors(
     assert [int(word) for word in philox(*tensors)] == output
 
 
-def test_keys_are_pinned() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_keys_are_pinned(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
     """Data sets are made again from their seed: these numbers may never change."""
+    if not compiled:
+        monkeypatch.setattr(keyed.kernels, "numba_serves", lambda device: False)
     assert make_keys(0, ["left/drive_01", "right/drive_01"]).tolist() == PINNED_NAMES
     assert make_keys(7, torch.tensor([0, 1, 2**40]), epoch=3, view=2).tolist() == PINNED_NUMBERS
     assert uniforms(make_keys(0, 1), {"brightness": 1})["brightness"].item() == PINNED_UNIFORM
+
+
+@settings(deadline=None)  # the first call compiles
+@given(keys=st.lists(int64s, max_size=5), data=st.lists(int64s, max_size=5), counts=st.lists(st.integers(0, 9)))
+def test_loops_give_the_bits_of_the_definition(keys: list[int], data: list[int], counts: list[int]) -> None:
+    def made() -> list[torch.Tensor]:
+        streams = {f"stream {number}": count for number, count in enumerate(counts)}
+        mine = torch.tensor(keys, dtype=torch.int64)
+        folded = fold_in(mine[:, None], torch.tensor(data, dtype=torch.int64))
+        every_other = torch.stack((mine, mine), 1)[:, 0]  # not contiguous
+        return [folded, fold_in(every_other, "a"), *uniforms(every_other, streams or {"one": 1}).values()]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keyed.kernels, "numba_serves", lambda device: False)
+        expected = made()
+    for ours, theirs in zip(made(), expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
 
 
 @given(seed=int64s, ids=st.lists(st.text(max_size=8), min_size=1, max_size=6), epoch=st.integers(0, 99))

@@ -94,10 +94,12 @@ class Fundus(Degradation):
     def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32
         mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
-        p = {
-            name: value.to(image.device, dtype if value.is_floating_point() else value.dtype)
-            for name, value in parameters.items()
-        }
+        p = parameters
+        if not drawn or dtype != torch.float32:  # else they are as needed
+            p = {
+                name: value.to(image.device, dtype if value.is_floating_point() else value.dtype)
+                for name, value in parameters.items()
+            }
         exact, emulate_8bit = bool(self.settings["exact"]), bool(self.settings["emulate_8bit"])
         gradients = torch.is_grad_enabled() and any(value.requires_grad for value in (image, mask, *p.values()))
         differentiable = gradients or ends(self.settings["softness"])[0] > 0

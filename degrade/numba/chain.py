@@ -147,10 +147,10 @@ def hole(image: Array, depth: Any, lines: Array, weights: Array, begin: int, end
 
 
 @kernel
-def times(image: Array, mask: Array, out: Array, begin: int, end: int) -> None:
-    """The image (C, H, W) times the mask (H, W), into the rows begin to end - 1 of `out`."""
+def times(image: Array, mask: Array, begin: int, end: int) -> None:
+    """The rows begin to end - 1 of the image (C, H, W) times the mask (H, W), in place."""
     for c in range(image.shape[0]):
         for row in range(begin, end):
-            source, target, inside = image[c, row], out[c, row], mask[row]
-            for j in range(len(source)):
-                target[j] = source[j] * inside[j]
+            line, inside = image[c, row], mask[row]
+            for j in range(len(line)):
+                line[j] *= inside[j]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from degrade.functional.blur import REFERENCE_SIDE
 from degrade.numba.jit import kernel
+from degrade.numba.rows import LINE, aligned
 
 Array = NDArray[np.float32]
 
@@ -66,7 +67,7 @@ def wide_field(
     _, ny = _outputs(height, step)
     x_extent, y_extent = 2 * width + 4 * step + 2, 2 * height + 4 * step + 2
     sums = _running(x_half, x_extent, step)
-    columns = nx if step == 1 else -(-nx // 16) * 16  # whole vectors; the last nodes mean nothing
+    columns = nx if step == 1 else -(-nx // LINE) * LINE  # whole vectors; the last nodes mean nothing
     chords = rows.reshape(-1)[: height * columns].reshape(height, columns)
     x_far, y_far = max(center[0], width - 1 - center[0]), max(center[1], height - 1 - center[1])
     reach = max(len(x_half), len(y_half)) + 2 * step
@@ -84,7 +85,7 @@ def wide_field(
         if inner >= 0:
             begin, end = chord(center[0], inner, row - center[1], width)
             _add_chord(chords[row, :nx], sums, x_extent, len(x_half), begin, end, np.float32(-1), first, width)
-    nodes = np.empty((-(-ny // 4) * 4, columns), np.float32)
+    nodes = aligned(-(-ny // 4) * 4, columns)
     _blur_lines(chords, top, bottom, _extended(y_half, y_extent), y_extent, len(y_half), first, step, ny, nodes)
     if all_around:
         nodes += np.float32(1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 from degrade.numba import chain
-from degrade.numba.blur import blur
+from degrade.numba.blur import ROWS, blur, window_for
 from degrade.numba.fields import wide_field
 from degrade.numba.jit import kernel
 from degrade.numba.random import add_normals
@@ -92,15 +92,15 @@ def degrade_images(
                 depth, between = np.float32(base + slope * mean), weights[steps[i, 1], :step]
         else:
             most = chain.largest(patterns[i], 0, image.shape[2])
-            if bits & SPOTS:
+            if bits != BLUR:
                 picture[:] = source
         suspicious[i] = most > chain.ONE_AS_BITS
-        before = picture if bits & (ILLUMINATION | SPOTS) else source
+        before = source if bits == BLUR else picture
         spotted = spots[i] if bits & SPOTS else spots[i, :0]
         _finish(bits, before, depth, dark, between, spotted, spot_half[i], blur_half[i], inside, out[i])
         if bits & BLUR and grain[i] != 0:
             add_normals(out[i].reshape(-1), np.float32(grain[i]), words[i])
-            chain.times(out[i], inside, out[i], 0, len(inside))
+            chain.times(out[i], inside, 0, len(inside))
 
 
 @kernel
@@ -116,17 +116,17 @@ def _finish(
     mask: Array,
     out: Array,
 ) -> None:
-    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask, into `out`.
+    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask.
 
-    `out` may be the image itself.
+    The blur's result is in `out`, which may be the image itself; without a blur it has to be.
     """
     channels, height, width = image.shape
     across, down = _own(blur_half[0]), _own(blur_half[1])
     reach = len(down) - 1 if bits & BLUR else 0
     present = np.flatnonzero(spots[:, 3])
     disks = [disk_lines(spots[n], spots[n, 2], _own(spot_half[n, 0]), _own(spot_half[n, 1])) for n in present]
-    window = np.empty((channels, 2 * reach + 1, width + 16), np.float32)
-    band = max(_BAND // (channels * width), 1)
+    window = window_for(channels, width, down)
+    band = max(_BAND // (channels * width) // ROWS, 1) * ROWS
     ready = 0
     for begin in range(0, height, band):
         end = min(begin + band, height)
@@ -140,7 +140,7 @@ def _finish(
         if bits & BLUR:
             blur(image, across, down, mask, out, begin, end, window)
         else:
-            chain.times(image, mask, out, begin, end)
+            chain.times(image, mask, begin, end)
 
 
 @kernel

@@ -39,10 +39,10 @@ def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tenso
     return c0, c1, c2, c3
 
 
-def uniforms(keys: Tensor, counters: Tensor) -> Tensor:
-    """The numbers (B, 4 N) float64 in [0, 1) of keys (B,) at counters (4, N), as `degrade.keyed.uniforms` has them."""
-    drawn = np.empty((len(keys), 4 * counters.shape[1]))
-    _uniforms(_words(keys), _words(counters), drawn)
+def uniforms(keys: Tensor, counters: Tensor, wanted: Tensor) -> Tensor:
+    """Numbers (B, n) float64 in [0, 1) of keys (B,): those `wanted` (n,) of the words that counters (4, N) give."""
+    drawn = np.empty((len(keys), len(wanted)))
+    _uniforms(_words(keys), _words(counters), wanted.numpy(), drawn)
     return torch.from_numpy(drawn)
 
 
@@ -58,14 +58,16 @@ def _words(numbers: Tensor) -> NDArray[np.uint64]:
 
 
 @kernel
-def _uniforms(keys: Any, counters: Any, out: Any) -> None:
+def _uniforms(keys: Any, counters: Any, wanted: Any, out: Any) -> None:
     mask, shift, grain = np.uint64(0xFFFFFFFF), np.uint64(32), 2.0**-32
+    drawn = np.empty(4 * counters.shape[1])
     for i in range(len(keys)):
         low, high = keys[i] & mask, keys[i] >> shift
         for n in range(counters.shape[1]):
             a, b, c, d = _mixed(counters[0, n], counters[1, n], counters[2, n], counters[3, n], low, high)
-            out[i, 4 * n], out[i, 4 * n + 1] = a * grain, b * grain
-            out[i, 4 * n + 2], out[i, 4 * n + 3] = c * grain, d * grain
+            drawn[4 * n], drawn[4 * n + 1], drawn[4 * n + 2], drawn[4 * n + 3] = a, b, c, d
+        for j in range(len(wanted)):
+            out[i, j] = drawn[wanted[j]] * grain
 
 
 @kernel
