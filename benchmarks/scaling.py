@@ -41,14 +41,14 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line:
 
 
 def pixels(
-    sizes: Sequence[int] = (256, 384, 512, 768, 1024), batch: int = 16, rounds: int = 9, device: str = "cpu"
+    sizes: Sequence[int] = (256, 384, 512, 768, 1024), batch: int = 16, rounds: int = 21, device: str = "cpu"
 ) -> list[Row]:
     """Cofe-Net, type 111: milliseconds a batch against its megapixels."""
     return _table([(size, batch) for size in sizes], rounds, device, "megapixels")
 
 
 def batches(
-    sizes: Sequence[int] = (4, 8, 16, 32, 64), side: int = 256, rounds: int = 9, device: str = "cpu"
+    sizes: Sequence[int] = (4, 8, 16, 32, 64), side: int = 256, rounds: int = 21, device: str = "cpu"
 ) -> list[Row]:
     """Cofe-Net, type 111: milliseconds a batch against the images in it."""
     return _table([(side, batch) for batch in sizes], rounds, device, "images")
