@@ -72,14 +72,14 @@ def stream_words(stream: str) -> tuple[int, int]:
     return number & _MASK, number >> 32
 
 
-def _checked(keys: Tensor) -> Tensor:
+def _check(keys: Tensor) -> None:
     if keys.dtype != torch.int64:
         raise TypeError(f"keys must be an int64 tensor, as made by make_keys; got {keys.dtype}")
-    return keys
 
 
 def _split(keys: Tensor) -> tuple[Tensor, Tensor]:
-    return _checked(keys) & _MASK, (keys >> 32) & _MASK
+    _check(keys)
+    return keys & _MASK, (keys >> 32) & _MASK
 
 
 def signed(number: int) -> int:
@@ -102,13 +102,14 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
     >>> fold_in(keys, "noise").shape
     torch.Size([2])
     """
+    _check(keys)
     if isinstance(data, str):
         data = _tag(data)
     if isinstance(data, int):
         data = constant(signed(data), torch.int64, keys.device)
     data = data.to(device=keys.device, dtype=torch.int64)
     shape = torch.broadcast_shapes(keys.shape, data.shape) if data.ndim else keys.shape  # type: ignore[no-untyped-call]
-    if kernels.numba_serves(_checked(keys).device):
+    if kernels.numba_serves(keys.device):
         from degrade.numba import random
 
         return random.fold_in(keys.expand(shape), data.expand(shape), stream_words("fold_in"))
@@ -202,11 +203,12 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
         from degrade.triton import random
 
         return random.uniforms(keys, streams)
+    _check(keys)
     counters, wanted = _layout(tuple(streams.items()), keys.device)
     if kernels.numba_serves(keys.device):
         from degrade.numba import random as loops
 
-        numbers = loops.uniforms(_checked(keys), counters, wanted)
+        numbers = loops.uniforms(keys, counters, wanted)
     else:
         c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
         k0, k1 = (word[:, None] for word in _split(keys))

@@ -53,6 +53,8 @@ def test_keys_are_pinned(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> Non
 @settings(deadline=None)  # the first call compiles
 @given(keys=st.lists(int64s, max_size=5), data=st.lists(int64s, max_size=5), counts=st.lists(st.integers(0, 9)))
 def test_loops_give_the_bits_of_the_definition(keys: list[int], data: list[int], counts: list[int]) -> None:
+    pytest.importorskip("numba")
+
     def made() -> list[torch.Tensor]:
         streams = {f"stream {number}": count for number, count in enumerate(counts)}
         mine = torch.tensor(keys, dtype=torch.int64)
