@@ -204,7 +204,7 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
 
         return random.uniforms(keys, streams)
     _check(keys)
-    counters, wanted = _layout(tuple(streams.items()), keys.device)
+    counters, wanted = layout(tuple(streams.items()), keys.device)
     if kernels.numba_serves(keys.device):
         from degrade.numba import random as loops
 
@@ -218,8 +218,8 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of several streams side by side: the counters (4, N) of their blocks, and which of the 4 N words are wanted."""
+def layout(streams: tuple[tuple[str, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of `uniforms` of several streams: the counters (4, N) of their blocks, and which of the 4 N words are wanted."""
     counters: list[tuple[int, int, int, int]] = []
     wanted: list[int] = []
     for stream, count in streams:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from degrade.functional.arrays import Array, module_of
+import torch
+from torch import Tensor
 
 Value = bool | float | str | tuple[float, float]
 
@@ -103,12 +104,12 @@ def ends(value: Value) -> tuple[float, float]:
     return float(value), float(value)
 
 
-def uniform(value: Value, u: Array) -> Array:
+def uniform(value: Value, u: Tensor) -> Tensor:
     """`u` in [0, 1) mapped to the range."""
     low, high = ends(value)
     return low + (high - low) * u
 
 
-def whole(low: float | Array, high: float | Array, u: Array) -> Array:
+def whole(low: float | Tensor, high: float | Tensor, u: Tensor) -> Tensor:
     """`u` in [0, 1) mapped to the whole numbers low, low + 1, ..., high, with equal chances."""
-    return low + module_of(u).floor((high - low + 1) * u)
+    return low + torch.floor((high - low + 1) * u)

@@ -139,13 +139,29 @@ class TestNumba:
         assert torch.equal(d(image.to(memory_format=torch.channels_last), keys, mask), expected)
         assert torch.equal(d(image.transpose(2, 3).contiguous().transpose(2, 3), keys, mask), expected)
 
-    @pytest.mark.parametrize(("name", "value"), [("blur_kernel", 5.0), ("spot_center", float("nan"))])
-    def test_parameters_that_would_leave_an_array(self, name: str, value: float) -> None:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("blur_kernel", torch.full((2, 2), 5.0)),
+            ("spot_center", torch.full((2, 10, 2), float("nan"))),
+            ("spot_height", torch.zeros(2, 9)),
+            ("hole_center", torch.zeros(2)),
+        ],
+    )
+    def test_parameters_that_would_leave_an_array(self, name: str, value: torch.Tensor) -> None:
         pytest.importorskip("numba")
         d, image = degrade.recipe("cofe-net", type="111"), torch.rand(2, 3, 64, 64)
         p = d.draw(degrade.make_keys(0, 2), 64, 64)
         with pytest.raises(ValueError, match=f"parameter '{name}'"):
-            d.apply(image, {**p, name: torch.full_like(p[name], value)}, torch.ones(2, 1, 64, 64))
+            d.apply(image, {**p, name: value}, torch.ones(2, 1, 64, 64))
+
+    def test_types_and_layout_of_parameters_change_nothing(self) -> None:
+        d, image, mask = degrade.recipe("cofe-net", type="111"), torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
+        expected, p = d.sample(image, degrade.make_keys(0, 2), mask)
+        others = {name: torch.stack((value, value), -1)[..., 0] for name, value in p.items()}
+        others |= {"type": p["type"].to(torch.int32), "halo_strength": torch.ones(2, dtype=torch.int64)}
+        assert not others["spot_center"].is_contiguous()
+        assert torch.equal(d.apply(image, others, mask), expected)
 
     def test_an_error_in_a_thread_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("numba")
@@ -219,18 +235,25 @@ def test_a_second_draw_copies_nothing_to_the_device(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("changed", [{}, {"halo_offset": 0.05, "hole_kernel": 0.6, "spot_radius": 0.03, "hole_x": 0.4}])
-def test_numpy_and_torch_draw_the_same_bits(
-    monkeypatch: pytest.MonkeyPatch, recipe: str, changed: dict[str, float]
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"halo_offset": 0.05, "hole_kernel": 0.6, "spot_radius": 0.03, "hole_x": 0.4},
+        {"halo_tint": (0, 2), "spot_count": (0, 0), "blur_kernel": 0.4, "noise": (0, 0.1), "type": "101"},
+    ],
+)
+def test_loops_draw_the_bits_of_the_definition(
+    monkeypatch: pytest.MonkeyPatch, recipe: str, changed: dict[str, Any]
 ) -> None:
-    """One law: NumPy's arrays on a CPU, tensors everywhere else."""
+    pytest.importorskip("numba")
     d, keys = degrade.recipe(recipe, **changed), degrade.make_keys(3, 200)
-    by_numpy = d.draw(keys, 333, 517)
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    by_loops = d.draw(keys, 333, 517)
+    monkeypatch.setattr(kernels, "numba_serves", lambda device: False)
     by_torch = d.draw(keys, 333, 517)
-    assert list(by_numpy) == list(by_torch)
-    assert all(torch.equal(value, by_torch[name]) for name, value in by_numpy.items())
-    assert [value.dtype for value in by_numpy.values()] == [value.dtype for value in by_torch.values()]
+    assert list(by_loops) == list(by_torch)
+    assert all(torch.equal(value, by_torch[name]) for name, value in by_loops.items())
+    assert [value.dtype for value in by_loops.values()] == [value.dtype for value in by_torch.values()]
 
 
 def test_importing_loads_no_compiler() -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from degrade import keyed
+from degrade import kernels, keyed
 from degrade.base import Parameters
-from degrade.functional.arrays import Array, module_of, table, to_tensor
 from degrade.functional.blur import REFERENCE_SIDE
+from degrade.functional.constant import constant
 from degrade.settings import Choice, Number, Range, Setting, Value, ends, uniform, whole
 
 TYPES = ("001", "010", "011", "100", "101", "110", "111")
@@ -30,8 +31,6 @@ TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
 """Colours of the light leak, of 255: white, cyan, green-yellow."""
 
 _PX = 1 / REFERENCE_SIDE
-
-Arrays = dict[str, Array]
 
 STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "colour": (ILLUMINATION, ("brightness", "contrast", "saturation")),
@@ -98,56 +97,48 @@ SETTINGS: dict[str, Setting] = {
     ),
 }
 
-_STREAMS = {
-    "type": 1,
-    "brightness": 1,
-    "contrast": 1,
-    "saturation": 1,
-    "halo_tint": 1,
-    "halo_center": 2,
-    "halo_diameter": 1,
-    "halo_spread": 1,
-    "halo_strength": 1,
-    "hole_diameter": 1,
-    "hole_center": 2,
-    "hole_kernel": 2,
-    "hole_depth": 1,
-    "hole_slope": 1,
-    "hole_threshold": 1,
-    "spot_count": 1,
-    "blur_sigma": 1,
-    "blur_kernel": 2,
-    "noise": 1,
-}
-
-
-_PLAIN = (
+PLAIN = (
     *("brightness", "contrast", "saturation", "halo_strength"),
     *("hole_depth", "hole_slope", "hole_threshold", "noise"),
 )
 """What is drawn from its range as it is."""
 
+_HALO = {"halo_tint": 1, "halo_center": 2, "halo_diameter": 1, "halo_spread": 1}
+_HOLE = {"hole_diameter": 1, "hole_center": 2, "hole_kernel": 2}
+_BLUR = {"blur_sigma": 1, "blur_kernel": 2}
+
 
 def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
     """Draws the parameters of (B,) keys for frames of this shape; docs/parameters.md says what each means."""
-    spots = int(ends(settings["spot_count"])[1])
-    per_spot = {"spot_radius": spots, "spot_center": 2 * spots, "spot_kernel": 2 * spots}
-    uniforms = keyed.uniforms(keys, {**_STREAMS, **per_spot})
-    on_cpu = keys.device.type == "cpu" and not torch.compiler.is_compiling()
-    u: Arrays = {name: values.numpy() for name, values in uniforms.items()} if on_cpu else dict(uniforms)
+    if kernels.numba_serves(keys.device):
+        from degrade.numba import law as loops
+
+        return loops.draw(settings, keys, height, width)
+    u = keyed.uniforms(keys, streams(settings))
     scale = REFERENCE_SIDE / min(height, width)
     frame = (width * scale, height * scale)
-    low, high = table(tuple(zip(*(ends(settings[name]) for name in _PLAIN), strict=True)), u["noise"])
-    plain = low + (high - low) * module_of(low).concatenate([u[name] for name in _PLAIN], axis=1)
-    drawn: Arrays = dict(zip(_PLAIN, plain.T, strict=True))
+    low, high = _table(tuple(zip(*(ends(settings[name]) for name in PLAIN), strict=True)), keys)
+    plain = low + (high - low) * torch.cat([u[name] for name in PLAIN], dim=1)
+    drawn = dict(zip(PLAIN, plain.unbind(dim=1), strict=True))
     drawn |= _halo(settings, u, frame) | _hole(settings, u, frame) | _spots(settings, u, frame) | _blur(settings, u)
-    result = {name: to_tensor(value, torch.float32) for name, value in drawn.items()}
-    code = settings["type"]
-    types = whole(1, 7, u["type"][:, 0]) if code == "random" else 0 * u["type"][:, 0] + int(str(code), 2)
-    result["type"] = to_tensor(types, torch.int64)
-    result["spot_count"] = to_tensor(whole(*ends(settings["spot_count"]), u["spot_count"][:, 0]), torch.int64)
+    result = {name: value.to(torch.float32) for name, value in drawn.items()}
+    result["type"] = whole(*type_ends(settings), u["type"][:, 0]).to(torch.int64)
+    result["spot_count"] = whole(*ends(settings["spot_count"]), u["spot_count"][:, 0]).to(torch.int64)
     result["noise_key"] = keyed.fold_in(keys, "noise")
     return result
+
+
+def streams(settings: Mapping[str, Value]) -> dict[str, int]:
+    """How many uniform numbers are drawn of each stream."""
+    most = int(ends(settings["spot_count"])[1])
+    spots = {"spot_count": 1, "spot_radius": most, "spot_center": 2 * most, "spot_kernel": 2 * most}
+    return {"type": 1, **dict.fromkeys(PLAIN, 1), **_HALO, **_HOLE, **_BLUR, **spots}
+
+
+def type_ends(settings: Mapping[str, Value]) -> tuple[float, float]:
+    """The smallest and the largest number that `type` is drawn from."""
+    code = settings["type"]
+    return (1, len(TYPES)) if code == "random" else (int(str(code), 2),) * 2
 
 
 def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, float]:
@@ -170,101 +161,104 @@ def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, 
     }
 
 
-def halo_color(tint: Array) -> Array:
+def halo_color(tint: Tensor) -> Tensor:
     """(B,) numbers of `TINTS` -> (B, 3) in [0, 1]."""
-    return table(TINTS, tint)[module_of(tint).asarray(tint, dtype=module_of(tint).int64)] / 255
+    return _table(TINTS, tint)[tint.to(torch.int64)] / 255
 
 
-def halo_geometry(center: Array, inner: Array, outer: Array, frame: tuple[float, float]) -> Arrays:
+def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: tuple[float, float]) -> Parameters:
     """The halo from its centre (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
-    xp, side, size = module_of(center), min(frame), table(frame, center)
-    offset = xp.amax(abs(center - size / 2), axis=1)
-    kernel = xp.floor(abs(side + 2 * offset - inner))
+    side, size = min(frame), _table(frame, center)
+    offset = (center - size / 2).abs().amax(dim=1)
+    kernel = (side + 2 * offset - inner).abs().floor()
     return {
         "halo_center": (center + 0.5) / size,
-        "halo_inner": xp.floor(inner / 2) / side,
-        "halo_outer": xp.floor(outer / 2) / side,
+        "halo_inner": (inner / 2).floor() / side,
+        "halo_outer": (outer / 2).floor() / side,
         "halo_kernel": _odd(kernel) / side,
-        "halo_sigma": xp.clip(2 * kernel / 3, 1, None) / side,
+        "halo_sigma": (2 * kernel / 3).clamp_min(1) / side,
     }
 
 
-def spot_height(radius: Array) -> Array:
+def spot_height(radius: Tensor) -> Tensor:
     """Height of a spot of drawn radius r, in pixels of 512: A (1 - t), A = 14/25 + 1 - q, t = exp(-(0.5 + q) 0.3 q)."""
     q = radius / 25
     # not torch.exp: MKL's takes all threads for a hundred numbers, and they keep the cores busy for milliseconds after
-    return (14 / 25 + 1 - q) * (1 - module_of(q).exp2(-(0.5 + q) * 0.3 * q * math.log2(math.e)))
+    return (14 / 25 + 1 - q) * (1 - torch.exp2(-(0.5 + q) * 0.3 * q * math.log2(math.e)))
 
 
-def _halo(settings: Mapping[str, Value], u: Arrays, frame: tuple[float, float]) -> Arrays:
-    xp, side, size = module_of(u["halo_center"]), min(frame), table(frame, u["halo_center"])
+def _halo(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
+    side, size = min(frame), _table(frame, u["halo_center"])
     center = size / 2 + _grid(settings["halo_offset"], size, u["halo_center"], inward=True)
     inner = side * uniform(settings["halo_diameter"], u["halo_diameter"][:, 0])
-    reach = xp.maximum(center, size - center)
-    corner = xp.floor(xp.sqrt(xp.sum(reach**2, axis=1)))
+    reach = torch.maximum(center, size - center)
+    corner = reach.square().sum(dim=1).sqrt().floor()
     spread = 1 + (2 * corner / side - 1) * uniform(settings["halo_spread"], u["halo_spread"][:, 0])
     tint = whole(*ends(settings["halo_tint"]), u["halo_tint"][:, 0])
-    shift = (2 / 3 - xp.clip(tint, 0, 1) / 6) * max(frame)  # two thirds for white, else half
-    outer = side * spread + abs(xp.amax(center - size / 2, axis=1) + shift)
+    shift = (2 / 3 - tint.clamp(0, 1) / 6) * max(frame)  # two thirds for white, else half
+    outer = side * spread + ((center - size / 2).amax(dim=1) + shift).abs()
     return {"halo_color": halo_color(tint), **halo_geometry(center, inner, outer, frame)}
 
 
-def _hole(settings: Mapping[str, Value], u: Arrays, frame: tuple[float, float]) -> Arrays:
-    xp, side, size = module_of(u["hole_center"]), min(frame), table(frame, u["hole_center"])
+def _hole(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
+    side, size = min(frame), _table(frame, u["hole_center"])
     diameter = _grid(settings["hole_diameter"], frame[0], u["hole_diameter"])
     ranges = tuple(zip(ends(settings["hole_x"]), ends(settings["hole_y"]), strict=True))
-    first, last = table(ranges, size) * size
-    center = xp.where(first == last, first, whole(xp.floor(first), xp.floor(last), u["hole_center"]))
+    first, last = _table(ranges, size) * size
+    center = torch.where(first == last, first, whole(first.floor(), last.floor(), u["hole_center"]))
     kernel = _grid(settings["hole_kernel"], diameter, u["hole_kernel"])
     return {
         "hole_center": (center + 0.5) / size,
-        "hole_radius": xp.floor(diameter[:, 0] / 2) / side,
+        "hole_radius": (diameter[:, 0] / 2).floor() / side,
         "hole_kernel": _odd(kernel) / side,
-        "hole_sigma": xp.clip(0.8 * xp.amax(kernel, axis=1), 1, None) / side,
+        "hole_sigma": (0.8 * kernel.amax(dim=1)).clamp_min(1) / side,
     }
 
 
-def _spots(settings: Mapping[str, Value], u: Arrays, frame: tuple[float, float]) -> Arrays:
-    xp, side, size = module_of(u["spot_center"]), min(frame), table(frame, u["spot_center"])
+def _spots(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, float]) -> Parameters:
+    side, size = min(frame), _table(frame, u["spot_center"])
     radius = _grid(settings["spot_radius"], side, u["spot_radius"], inward=True)
     batch, count = radius.shape
     room = radius[..., None] + 1
-    center = whole(room, xp.floor(size - room), u["spot_center"].reshape(batch, count, 2))
+    center = whole(room, (size - room).floor(), u["spot_center"].reshape(batch, count, 2))
     sigma = _spot_sigma(radius)
     kernel = _grid(settings["spot_kernel"], sigma[..., None], u["spot_kernel"].reshape(batch, count, 2))
-    present = table(tuple(range(count)), radius) < whole(*ends(settings["spot_count"]), u["spot_count"])
+    present = _table(tuple(range(count)), radius) < whole(*ends(settings["spot_count"]), u["spot_count"])
     return {
         "spot_center": (center + 0.5) / size,
-        "spot_radius": xp.floor(radius / 2) / side,
+        "spot_radius": (radius / 2).floor() / side,
         "spot_height": spot_height(radius) * present,
         "spot_kernel": _odd(kernel) / side,
         "spot_sigma": sigma / side,
     }
 
 
-def _blur(settings: Mapping[str, Value], u: Arrays) -> Arrays:
+def _blur(settings: Mapping[str, Value], u: Parameters) -> Parameters:
     sigma = uniform(settings["blur_sigma"], u["blur_sigma"]) * REFERENCE_SIDE
     kernel = _grid(settings["blur_kernel"], sigma, u["blur_kernel"])
     return {"blur_sigma": sigma[:, 0] * _PX, "blur_kernel": _odd(kernel) * _PX}
 
 
-def _spot_sigma(radius: float | Array) -> Array:
+def _spot_sigma(radius: Any) -> Any:
     return 2 * (5 + 20 * radius / 25)
 
 
-def _grid(value: Value, unit: float | Array, u: Array, inward: bool = False) -> Array:
+def _grid(value: Value, unit: float | Tensor, u: Tensor, inward: bool = False) -> Tensor:
     """Whole numbers from floor(low), or ceil(low), to floor(high), in multiples of `unit`; one that is fixed stays."""
     low, high = ends(value)
     if low == high:
         return low * unit + 0 * u
-    xp = math if isinstance(unit, float) else module_of(unit)
-    first = low * unit
-    return whole(xp.ceil(first) if inward else xp.floor(first), xp.floor(high * unit), u)
+    xp: Any = torch if isinstance(unit, Tensor) else math
+    return whole((xp.ceil if inward else xp.floor)(low * unit), xp.floor(high * unit), u)
 
 
-def _odd(number: Array) -> Array:
+def _odd(number: Tensor) -> Tensor:
     """The number if it is odd, else the next whole one that is; a number between stays as it is."""
     return number + (number % 2 == 0)
+
+
+def _table(values: Any, like: Tensor) -> Tensor:
+    return constant(values, torch.float64, like.device)
 
 
 def neutral(p: Parameters, keep: tuple[str, ...] = ()) -> Parameters:

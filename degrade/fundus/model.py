@@ -113,7 +113,7 @@ class Fundus(Degradation):
         if route is Route.NUMBA:
             from degrade.numba import fundus as on_cpu
 
-            degraded = on_cpu.degrade(image.detach(), p, mask, exact=exact)
+            degraded = on_cpu.degrade(image.detach(), p, mask, exact=exact, drawn=drawn)
         elif route is Route.IN_PLACE:
             degraded = inplace.degrade(image.detach(), p, mask, dtype, exact=exact, emulate_8bit=emulate_8bit)
         else:

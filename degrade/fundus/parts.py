@@ -16,7 +16,8 @@ from degrade.functional.blur import reach_of
 from degrade.functional.fields import ring_nodes
 from degrade.fundus import stages
 
-_SMOOTH = 36  # pixels of kernel per pixel of grid: keeps the interpolation under half a grey level
+SMOOTH = 36
+"""Pixels of kernel for each pixel between a grid's nodes: keeps the interpolation under half a grey level."""
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Patches:
 
 def grid_step(kernel: float) -> int:
     """How far apart in pixels the nodes of a field may be whose blur is at least this many pixels wide."""
-    grid = int(kernel / _SMOOTH)
+    grid = int(kernel / SMOOTH)
     return 1 if grid < 2 else 1 << (grid.bit_length() - 1)
 
 

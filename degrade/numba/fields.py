@@ -19,23 +19,25 @@ Array = NDArray[np.float32]
 
 
 @kernel
-def taps(size: Any, sigma: Any, cells: int, halves: Array) -> None:
-    """`degrade.functional.blur.taps` of many kernels (N,), into `halves` (N, T), each a kernel's half, centre first."""
-    for n in range(len(size)):
-        half = halves[n]
-        half[:] = 0
-        width = math.sqrt(1 + cells * cells * max(size[n] * size[n] - 1 / REFERENCE_SIDE**2, 0.0))
-        whole = math.floor((width - 1) / 2)
-        variance = (width * width - 1) / 12
-        spread = whole * (whole + 1) * (2 * whole + 1) / 6  # sum of squares of the whole taps' distances
-        fraction = (variance * (2 * whole + 1) - 2 * spread) / (2 * ((whole + 1) * (whole + 1) - variance))
-        total = 0.0
-        for lag in range(min(whole + 2, len(half))):
-            weight = (fraction if lag == whole + 1 else 1.0) * math.exp(-0.5 * (lag / (sigma[n] * cells)) ** 2)
-            half[lag] = weight
-            total += weight if lag == 0 else 2 * weight
-        for lag in range(len(half)):
-            half[lag] /= total
+def taps(size: float, sigma: float, side: int) -> Array:
+    """`degrade.functional.blur.taps` of one kernel, as many as it has: of its half, centre first."""
+    size, sigma = float(size), float(sigma) * side
+    variance12 = side * side * (size * size - 1 / REFERENCE_SIDE**2)
+    # a whole kernel must not gain an empty pair of taps through rounding, hence the small allowance
+    width = math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
+    half = np.empty(math.ceil((width - 1) / 2) + 1, np.float32)
+    whole = math.floor((width - 1) / 2)
+    variance = (width * width - 1) / 12
+    spread = whole * (whole + 1) * (2 * whole + 1) / 6  # sum of squares of the whole taps' distances
+    fraction = (variance * (2 * whole + 1) - 2 * spread) / (2 * ((whole + 1) * (whole + 1) - variance))
+    total = 0.0
+    for lag in range(len(half)):
+        weight = (fraction if lag > whole else 1.0) * math.exp(-0.5 * (lag / sigma) ** 2)
+        half[lag] = weight
+        total += weight if lag == 0 else 2 * weight
+    for lag in range(len(half)):
+        half[lag] /= total
+    return half
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""The whole chain for every n-th image of a batch in one call, so that threads need the interpreter's lock but once.
+"""The whole chain for a thread's share of a batch in one call, so that threads need the interpreter's lock but once.
 
 Contrast, halo and hole each need the mean of what came before, and so a pass over the image of their own. The rest
 follows in one pass, a band of rows at a time: what the blur reads is in cache when hole and spots have written it.
@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.functional.blur import REFERENCE_SIDE
+from degrade.functional.colour import LUMA
 from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
+from degrade.fundus.parts import SMOOTH
 from degrade.numba import chain
 from degrade.numba.blur import ROWS, blur, window_for
-from degrade.numba.fields import wide_field
+from degrade.numba.fields import taps, wide_field
 from degrade.numba.jit import kernel
 from degrade.numba.random import add_normals
 from degrade.numba.spots import add_spot, disk_lines
+from degrade.numba.threads import take
 
 Array = NDArray[np.float32]
 
@@ -26,8 +30,7 @@ _BAND = 1 << 17  # numbers of a band of rows: half a mebibyte, half of what a se
 
 @kernel
 def degrade_images(
-    first: int,
-    stride: int,
+    counter: NDArray[np.int64],
     scratch: Array,
     image: Array,
     patterns: NDArray[np.uint32],
@@ -35,72 +38,131 @@ def degrade_images(
     suspicious: NDArray[np.bool_],
     out: Array,
     types: Any,
-    tone: Array,
-    light: Array,
+    tone: Any,
     halo: Any,
     hole: Any,
     spots: Any,
-    steps: Any,
-    halo_half: Array,
-    hole_half: Array,
-    spot_half: Array,
-    blur_half: Array,
+    blurs: Any,
+    noise: Any,
+    interpolate: bool,
     weights: Array,
-    grain: Any,
-    words: Any,
+    stream: Any,
 ) -> None:
-    """Degrades the images first, first + stride, ... into `out`; lengths are in pixels.
+    """Degrades images into `out`, until there are none left that no thread has taken.
 
     Args:
+        counter: (1,), 0 at first and the same for all threads.
         scratch: (2, H, W) to write to.
         image, patterns: (B, C, H, W), the floats and their bits.
         mask: (B, 1, H, W).
         suspicious: (B,), set where an image may hold more than numbers from 0 to 1.
         out: (B, C, H, W).
-        types: (B,), the bits of the stages.
-        tone: (B, 3), brightness, contrast, saturation.
-        light: (B, C), the colour of the halo.
-        halo: (B, 5) float64: centre x, y, inner and outer radius, strength.
-        hole: (B, 6) float64: centre x, y, radius, depth, slope, threshold.
-        spots: (B, N, 4) float64: centre x, y, radius, height.
-        steps: (B, 2): powers of two, by which the nodes of halo and hole are apart: 0 for 1, 1 for 2, ...
-        halo_half, hole_half, spot_half, blur_half: (B, T), (B, 2, T), (B, N, 2, T), (B, 2, T): taps, centre first;
-            two are along x and y.
-        weights: (powers, largest step, 6): `weights_between` of each step.
-        grain: (B,) float64, the noise's standard deviation.
-        words: (B, 4) uint32: of the noise's key and stream.
+        types, tone, halo, hole, spots, blurs, noise: the parameters, a tuple of arrays (B, ...) each.
+        interpolate: whether halo and hole may be, where their kernels are wide.
+        weights: (powers, largest step, 6): `weights_between` of the steps 1, 2, 4, ...
+        stream: the two words of the noise's.
     """
     rows, plane = scratch[0], scratch[1]
-    for i in range(first, len(image), stride):
-        source, inside, picture = image[i], mask[i, 0], out[i]
-        bits = types[i]
+    for _ in range(len(image)):
+        i = take(counter)
+        if i >= len(image):
+            return
+        source, picture = image[i], out[i]
+        bits = types[0][i]
         depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:
-            b, c, s = tone[i]
-            middle, most = chain.mean_luma(source, patterns[i], b)
-            mean = chain.colour(source, np.float32(middle), b, c, s, picture)
-            x, y, inner, outer, strength = halo[i]
-            if strength * mean != 0:
-                half, step = _own(halo_half[i]), 2 ** steps[i, 0]
-                ring = wide_field((x, y), inner, outer, half, half, step, rows, plane)
-                mean = chain.halo(picture, np.float32(strength * mean) * light[i], ring, weights[steps[i, 0], :step])
+            brightness, contrast, saturation = tone[0][i], tone[1][i], tone[2][i]
+            middle, most = chain.mean_luma(source, patterns[i], brightness)
+            mean = chain.colour(source, np.float32(middle), brightness, contrast, saturation, picture)
+            mean = _halo(i, halo, mean, interpolate, weights, rows, plane, picture)
             mean /= max(chain.mean_of(mask[i]), 1e-6)
-            x, y, radius, base, slope, threshold = hole[i]
-            if mean > threshold and base + slope * mean != 0:
-                across, down, step = _own(hole_half[i, 0]), _own(hole_half[i, 1]), 2 ** steps[i, 1]
-                dark = wide_field((x, y), -1.0, radius, across, down, step, rows, plane)
-                depth, between = np.float32(base + slope * mean), weights[steps[i, 1], :step]
+            depth, dark, between = _hole(i, hole, mean, interpolate, weights, rows, plane)
         else:
             most = chain.largest(patterns[i], 0, image.shape[2])
             if bits != BLUR:
                 picture[:] = source
         suspicious[i] = most > chain.ONE_AS_BITS
         before = source if bits == BLUR else picture
-        spotted = spots[i] if bits & SPOTS else spots[i, :0]
-        _finish(bits, before, depth, dark, between, spotted, spot_half[i], blur_half[i], inside, out[i])
-        if bits & BLUR and grain[i] != 0:
-            add_normals(out[i].reshape(-1), np.float32(grain[i]), words[i])
-            chain.times(out[i], inside, 0, len(inside))
+        side = min(plane.shape)
+        across, down = taps(blurs[0][i, 0], blurs[1][i], side), taps(blurs[0][i, 1], blurs[1][i], side)
+        disks = _disks(i, spots, picture.shape, bits & SPOTS)
+        _finish(bits, before, depth, dark, between, disks, across, down, mask[i, 0], picture)
+        if bits & BLUR and noise[0][i] != 0:
+            grain = noise[0][i] * (side / REFERENCE_SIDE)
+            add_normals(picture.reshape(-1), np.float32(grain), np.uint64(noise[1][i]), stream)
+            chain.times(picture, mask[i, 0], 0, len(plane))
+
+
+@kernel
+def _halo(
+    i: int, halo: Any, mean: float, interpolate: bool, weights: Array, rows: Array, plane: Array, image: Array
+) -> float:
+    """The light leak of image i, whose mean is `mean`, in place; returns the mean of the result."""
+    center, inner, outer, kernel_size, sigma, strength, color = halo
+    amount, side = strength[i] * mean, min(plane.shape)
+    if amount == 0:
+        return mean
+    power = _power(kernel_size[i] * side, interpolate, weights)
+    half, radii = taps(kernel_size[i], sigma[i], side), (_length(inner[i], side), _length(outer[i], side))
+    ring = wide_field(_pixel(center[i], plane.shape), min(radii), max(radii), half, half, 2**power, rows, plane)
+    light = np.empty(len(image), np.float32)
+    if len(image) == 1:
+        light[0] = amount * (LUMA[0] * color[i, 0] + LUMA[1] * color[i, 1] + LUMA[2] * color[i, 2])
+    else:
+        for c in range(len(image)):
+            light[c] = amount * color[i, c]
+    return chain.halo(image, light, ring, weights[power, : 2**power])
+
+
+@kernel
+def _hole(
+    i: int, hole: Any, mean: float, interpolate: bool, weights: Array, rows: Array, plane: Array
+) -> tuple[Any, Array, Array]:
+    """The dark disk of image i, whose mean inside the field is `mean`: depth, lines, and the weights between them."""
+    center, radius, kernel_size, sigma, base, slope, threshold = hole
+    depth, side = base[i] + slope[i] * mean, min(plane.shape)
+    if not mean > threshold[i] or depth == 0:
+        return np.float32(0), plane, weights[0]
+    power = _power(min(kernel_size[i, 0], kernel_size[i, 1]) * side, interpolate, weights)
+    across, down = taps(kernel_size[i, 0], sigma[i], side), taps(kernel_size[i, 1], sigma[i], side)
+    at = _pixel(center[i], plane.shape)
+    dark = wide_field(at, -1.0, _length(radius[i], side), across, down, 2**power, rows, plane)
+    return np.float32(depth), dark, weights[power, : 2**power]
+
+
+@kernel
+def _disks(i: int, spots: Any, shape: tuple[int, int, int], wanted: int) -> list[Any]:
+    """The spots of image i, none unless `wanted`: centre, radius, height, taps along x and y, and lines."""
+    center, radius, height, kernel_size, sigma = spots
+    side = min(shape[1:])
+    present = np.flatnonzero(height[i]) if wanted else np.flatnonzero(height[i, :0])
+    disks = []
+    for n in present:
+        x_half, y_half = taps(kernel_size[i, n, 0], sigma[i, n], side), taps(kernel_size[i, n, 1], sigma[i, n], side)
+        at, reach = _pixel(center[i, n], shape[1:]), _length(radius[i, n], side)
+        disks.append((at, reach, height[i, n], x_half, y_half, disk_lines(at, reach, x_half, y_half)))
+    return disks
+
+
+@kernel
+def _pixel(center: Any, size: tuple[int, int]) -> tuple[float, float]:
+    """Column and row of a centre in fractions of the frame; pixel i is centred at (i + 1/2) / W."""
+    return _length(center[0], size[1]) - 0.5, _length(center[1], size[0]) - 0.5
+
+
+@kernel
+def _length(fraction: Any, side: int) -> float:
+    """In pixels, of a fraction of so many."""
+    return float(fraction) * side
+
+
+@kernel
+def _power(kernel_size: float, interpolate: bool, weights: Array) -> int:
+    """How often the distance of a field's nodes may be doubled, `degrade.fundus.parts.grid_step`."""
+    power = 0
+    while interpolate and power + 1 < len(weights) and SMOOTH * 2 ** (power + 1) <= kernel_size:
+        power += 1
+    return power
 
 
 @kernel
@@ -110,9 +172,9 @@ def _finish(
     depth: Any,
     dark: Array,
     weights: Array,
-    spots: Any,
-    spot_half: Array,
-    blur_half: Array,
+    disks: list[Any],
+    across: Array,
+    down: Array,
     mask: Array,
     out: Array,
 ) -> None:
@@ -121,10 +183,7 @@ def _finish(
     The blur's result is in `out`, which may be the image itself; without a blur it has to be.
     """
     channels, height, width = image.shape
-    across, down = _own(blur_half[0]), _own(blur_half[1])
     reach = len(down) - 1 if bits & BLUR else 0
-    present = np.flatnonzero(spots[:, 3])
-    disks = [disk_lines(spots[n], spots[n, 2], _own(spot_half[n, 0]), _own(spot_half[n, 1])) for n in present]
     window = window_for(channels, width, down)
     band = max(_BAND // (channels * width) // ROWS, 1) * ROWS
     ready = 0
@@ -133,20 +192,10 @@ def _finish(
         needed = min(end + reach, height)
         if depth != 0:
             chain.hole(image, depth, dark, weights, ready, needed)
-        for k, n in enumerate(present):
-            x_half, y_half, radius, level = _own(spot_half[n, 0]), _own(spot_half[n, 1]), spots[n, 2], spots[n, 3]
-            add_spot(image, spots[n], radius, np.float32(level), disks[k], x_half, y_half, ready, needed)
+        for center, radius, level, x_half, y_half, lines in disks:
+            add_spot(image, center, radius, level, lines, x_half, y_half, ready, needed)
         ready = needed
         if bits & BLUR:
             blur(image, across, down, mask, out, begin, end, window)
         else:
             chain.times(image, mask, begin, end)
-
-
-@kernel
-def _own(half: Array) -> Array:
-    """The taps that this kernel has of those that the batch's largest has."""
-    count = len(half)
-    while count > 1 and half[count - 1] == 0:
-        count -= 1
-    return half[:count]

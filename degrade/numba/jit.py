@@ -1,4 +1,4 @@
-"""How this room compiles: without the interpreter's lock, kept on disk, free to reorder sums and to fuse products.
+"""How this room compiles: without the interpreter's lock, and kept on disk.
 
 Nothing here uses Numba's own threads: each image is one call, and calls for several images run in Python threads. A
 sample's numbers so depend on nothing but itself.
@@ -16,8 +16,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
-    """Compiles a function at its first call (seconds, once on a machine: the result is kept on disk, if it can be)."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    """Compiles a function at its first call (seconds, once on a machine: the result is kept on disk, if it can be).
+
+    Sums may be reordered and products fused.
+    """
+    return _compiled(function, fastmath=True)
+
+
+def strict_kernel(function: Function) -> Function:
+    """As `kernel`, but each operation is rounded as it is written: the bits are torch's."""
+    return _compiled(function, fastmath=False)
+
+
+def _compiled(function: Function, fastmath: bool) -> Function:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         compiled = numba.njit(cache=True, **options)(function)
         _forget_older(compiled, Path(compiled.stats.cache_path))

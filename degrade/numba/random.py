@@ -35,48 +35,53 @@ _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
     """As `degrade.keyed.philox`, of one shape; the counters are contiguous."""
-    _rounds(*(_words(word).reshape(-1) for word in (c0, c1, c2, c3, k0, k1)))
+    _rounds(*(words_of(word).reshape(-1) for word in (c0, c1, c2, c3, k0, k1)))
     return c0, c1, c2, c3
 
 
 def uniforms(keys: Tensor, counters: Tensor, wanted: Tensor) -> Tensor:
     """Numbers (B, n) float64 in [0, 1) of keys (B,): those `wanted` (n,) of the words that counters (4, N) give."""
-    drawn = np.empty((len(keys), len(wanted)))
-    _uniforms(_words(keys), _words(counters), wanted.numpy(), drawn)
-    return torch.from_numpy(drawn)
+    return torch.from_numpy(uniform_words(words_of(keys), words_of(counters), wanted.numpy()))
 
 
 def fold_in(keys: Tensor, data: Tensor, tags: tuple[int, int]) -> Tensor:
     """As `degrade.keyed.fold_in`, of one shape; `tags` are the upper half of the counters."""
-    folded = np.empty(keys.shape, np.int64)
-    _fold_in(_words(keys).reshape(-1), _words(data).reshape(-1), *tags, folded.reshape(-1).view(np.uint64))
-    return torch.from_numpy(folded)
+    folded = fold_words(words_of(keys).reshape(-1), words_of(data).reshape(-1), *tags)
+    return torch.from_numpy(folded.view(np.int64)).view(keys.shape)
 
 
-def _words(numbers: Tensor) -> NDArray[np.uint64]:
+def words_of(numbers: Tensor) -> NDArray[np.uint64]:
+    """int64 as the kernels take it."""
     return numbers.contiguous().numpy().view(np.uint64)
 
 
 @kernel
-def _uniforms(keys: Any, counters: Any, wanted: Any, out: Any) -> None:
+def uniform_words(keys: Any, counters: Any, wanted: Any) -> NDArray[np.float64]:
+    """`uniforms` of arrays."""
     mask, shift, grain = np.uint64(0xFFFFFFFF), np.uint64(32), 2.0**-32
     drawn = np.empty(4 * counters.shape[1])
+    made = np.empty((len(keys), len(wanted)))
     for i in range(len(keys)):
         low, high = keys[i] & mask, keys[i] >> shift
         for n in range(counters.shape[1]):
             a, b, c, d = _mixed(counters[0, n], counters[1, n], counters[2, n], counters[3, n], low, high)
             drawn[4 * n], drawn[4 * n + 1], drawn[4 * n + 2], drawn[4 * n + 3] = a, b, c, d
         for j in range(len(wanted)):
-            out[i, j] = drawn[wanted[j]] * grain
+            made[i, j] = drawn[wanted[j]] * grain
+    return made
 
 
 @kernel
-def _fold_in(keys: Any, data: Any, tag_low: Any, tag_high: Any, out: Any) -> None:
+def fold_words(keys: Any, data: Any, tag_low: Any, tag_high: Any) -> NDArray[np.uint64]:
+    """`fold_in` of arrays (N,); `data` may be one number for all."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     tags = np.uint64(tag_low), np.uint64(tag_high)
+    folded = np.empty(len(keys), np.uint64)
     for i in range(len(keys)):
-        a, b, _, _ = _mixed(data[i] & mask, data[i] >> shift, tags[0], tags[1], keys[i] & mask, keys[i] >> shift)
-        out[i] = b << shift | a
+        word = data[i % len(data)]
+        a, b, _, _ = _mixed(word & mask, word >> shift, tags[0], tags[1], keys[i] & mask, keys[i] >> shift)
+        folded[i] = b << shift | a
+    return folded
 
 
 @kernel
@@ -98,19 +103,15 @@ def _mixed(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, A
 
 
 @kernel
-def add_normals(image: Array, scale: Any, words: NDArray[np.uint32]) -> None:
-    """clip(x + scale n) in place, `image` flat.
-
-    Args:
-        words: the two of the key, and the two of the stream.
-    """
+def add_normals(image: Array, scale: Any, key: Any, stream: Any) -> None:
+    """clip(x + scale n) in place, `image` flat; `key` as uint64, `stream` its two words."""
     count = len(image)
     blocks = (count + 3) // 4
     drawn = np.empty((4, BLOCK), np.uint32)
     normals = np.empty((4, BLOCK), np.float32)
     for start in range(0, blocks, BLOCK):
         here = min(BLOCK, blocks - start)
-        _blocks(drawn, start, words[0], words[1], words[2], words[3])
+        _blocks(drawn, start, key, stream)
         for pair in range(2):
             _gaussian(drawn[2 * pair], drawn[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
         for lane in range(4):  # number i is lane i // blocks of block i % blocks
@@ -121,10 +122,11 @@ def add_normals(image: Array, scale: Any, words: NDArray[np.uint32]) -> None:
 
 
 @kernel
-def _blocks(words: NDArray[np.uint32], start: int, low: Any, high: Any, tag_low: Any, tag_high: Any) -> None:
+def _blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) -> None:
     """`BLOCK` blocks from number `start` on; fewer than 2**32 in all."""
     a, b, c, d = words[0], words[1], words[2], words[3]
-    k0, k1, upper0, upper1 = np.uint64(low), np.uint64(high), np.uint64(tag_low), np.uint64(tag_high)
+    k0, k1 = key & np.uint64(0xFFFFFFFF), key >> np.uint64(32)
+    upper0, upper1 = np.uint64(stream[0]), np.uint64(stream[1])
     for j in range(BLOCK):
         w0, w1, w2, w3 = _mixed(np.uint64(start + j), np.uint64(0), upper0, upper1, k0, k1)
         a[j], b[j], c[j], d[j] = np.uint32(w0), np.uint32(w1), np.uint32(w2), np.uint32(w3)

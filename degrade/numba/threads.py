@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Callable
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 
 def threads_for(parts: int) -> int:
@@ -45,3 +50,15 @@ def share(work: Callable[[int], None], threads: int) -> None:
         done.acquire()
     if failures:
         raise failures[0]
+
+
+def _take(typing: Any, counter: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", array.data, context.get_constant(types.int64, 1), "monotonic")
+
+    return types.int64(counter), generate
+
+
+take = cast(Callable[[NDArray[np.int64]], int], intrinsic(_take))
+"""In a kernel: the number in an array (1,), which then is one more. Each number goes to one thread alone."""
