@@ -19,13 +19,15 @@ Array = NDArray[np.float32]
 
 
 @kernel
-def taps(size: float, sigma: float, side: int) -> Array:
+def reach_of(size: Any, side: int) -> int:
+    """`degrade.functional.blur.reach_of`."""
+    return math.ceil((_width(size, side) - 1) / 2)
+
+
+@kernel
+def taps(size: Any, sigma: Any, side: int) -> Array:
     """`degrade.functional.blur.taps` of one kernel, as many as it has: of its half, centre first."""
-    size, sigma = float(size), float(sigma) * side
-    variance12 = side * side * (size * size - 1 / REFERENCE_SIDE**2)
-    # a whole kernel must not gain an empty pair of taps through rounding, hence the small allowance
-    width = math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
-    half = np.empty(math.ceil((width - 1) / 2) + 1, np.float32)
+    half, width, sigma = np.empty(reach_of(size, side) + 1, np.float32), _width(size, side), float(sigma) * side
     whole = math.floor((width - 1) / 2)
     variance = (width * width - 1) / 12
     spread = whole * (whole + 1) * (2 * whole + 1) / 6  # sum of squares of the whole taps' distances
@@ -38,6 +40,14 @@ def taps(size: float, sigma: float, side: int) -> Array:
     for lag in range(len(half)):
         half[lag] /= total
     return half
+
+
+@kernel
+def _width(size: Any, side: int) -> float:
+    """Of the box with the kernel's variance, in pixels."""
+    variance12 = side * side * (float(size) ** 2 - 1 / REFERENCE_SIDE**2)
+    # a whole kernel must not gain an empty pair of taps through rounding, hence the small allowance
+    return math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
 
 
 @kernel

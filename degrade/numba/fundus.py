@@ -16,7 +16,6 @@ from torch import Tensor
 
 from degrade import keyed
 from degrade.base import Parameters, check_values
-from degrade.functional.blur import reach_of
 from degrade.functional.fields import weights_between
 from degrade.memory import empty
 from degrade.numba.images import degrade_images
@@ -53,17 +52,18 @@ def degrade(image: Tensor, p: Parameters, mask: Tensor, *, exact: bool, drawn: b
     if not batch:
         return out
     arrays = {name: p[name].numpy() for group in _TAKEN for name in group} if drawn else _checked(p)
-    _check_blur(arrays["blur_kernel"], min(height, width))  # a loop that leaves its array is not stopped
     groups = (tuple(arrays[name] for name in group) for group in _TAKEN)
     pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask))
     threads = threads_for(batch)
     scratch = empty((threads, 2, height, width), torch.float32).numpy()
-    suspicious = np.zeros(batch, np.bool_)
-    counter = np.zeros(1, np.int64)
-    work: Any = (pictures, pictures.view(np.uint32), masks, suspicious, out.numpy(), *groups)
+    progress = np.zeros(3, np.int64)
+    work: Any = (pictures, pictures.view(np.uint32), masks, out.numpy(), *groups)
     fixed: Any = (not exact, _weights(), keyed.stream_words("pixel"))
-    share(lambda thread: degrade_images(counter, scratch[thread], *work, *fixed), threads)
-    if suspicious.any():
+    share(lambda thread: degrade_images(progress, scratch[thread], *work, *fixed), threads)
+    if progress[2]:
+        side, widest = min(height, width), arrays["blur_kernel"].max()
+        raise ValueError(f"parameter 'blur_kernel' must be within what {side} pixels can mirror; it holds {widest:g}")
+    if progress[1]:
         check_values(image)
     return out
 
@@ -81,12 +81,6 @@ def _checked(p: Parameters) -> Arrays:
             raise ValueError(f"parameter {name!r} must be finite")
         arrays[name] = np.ascontiguousarray(value, np.int64 if name in ("type", "noise_key") else np.float32)
     return arrays
-
-
-def _check_blur(kernel: NDArray[Any], side: int) -> None:
-    widest = float(kernel.max())
-    if reach_of(widest, side) >= side:
-        raise ValueError(f"parameter 'blur_kernel' must be within what {side} pixels can mirror; it holds {widest:g}")
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from degrade.fundus.law import BLUR, ILLUMINATION, SPOTS
 from degrade.fundus.parts import SMOOTH
 from degrade.numba import chain
 from degrade.numba.blur import ROWS, blur, window_for
-from degrade.numba.fields import taps, wide_field
+from degrade.numba.fields import reach_of, taps, wide_field
 from degrade.numba.jit import kernel
 from degrade.numba.random import add_normals
 from degrade.numba.spots import add_spot, disk_lines
@@ -30,12 +30,11 @@ _BAND = 1 << 17  # numbers of a band of rows: half a mebibyte, half of what a se
 
 @kernel
 def degrade_images(
-    counter: NDArray[np.int64],
+    progress: NDArray[np.int64],
     scratch: Array,
     image: Array,
     patterns: NDArray[np.uint32],
     mask: Array,
-    suspicious: NDArray[np.bool_],
     out: Array,
     types: Any,
     tone: Any,
@@ -51,11 +50,11 @@ def degrade_images(
     """Degrades images into `out`, until there are none left that no thread has taken.
 
     Args:
-        counter: (1,), 0 at first and the same for all threads.
+        progress: (3,), 0 at first and the same for all threads: how many images have been taken, and whether there are
+            some that may hold more than numbers from 0 to 1, and some whose blur needs more than a frame can mirror.
         scratch: (2, H, W) to write to.
         image, patterns: (B, C, H, W), the floats and their bits.
         mask: (B, 1, H, W).
-        suspicious: (B,), set where an image may hold more than numbers from 0 to 1.
         out: (B, C, H, W).
         types, tone, halo, hole, spots, blurs, noise: the parameters, a tuple of arrays (B, ...) each.
         interpolate: whether halo and hole may be, where their kernels are wide.
@@ -64,11 +63,14 @@ def degrade_images(
     """
     rows, plane = scratch[0], scratch[1]
     for _ in range(len(image)):
-        i = take(counter)
+        i = take(progress)
         if i >= len(image):
             return
-        source, picture = image[i], out[i]
-        bits = types[0][i]
+        source, picture, bits = image[i], out[i], types[0][i]
+        side = min(plane.shape)
+        if max(reach_of(blurs[0][i, 0], side), reach_of(blurs[0][i, 1], side)) >= side:
+            progress[2] = 1  # a loop that leaves its array is not stopped
+            continue
         depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:
             brightness, contrast, saturation = tone[0][i], tone[1][i], tone[2][i]
@@ -81,9 +83,9 @@ def degrade_images(
             most = chain.largest(patterns[i], 0, image.shape[2])
             if bits != BLUR:
                 picture[:] = source
-        suspicious[i] = most > chain.ONE_AS_BITS
+        if most > chain.ONE_AS_BITS:
+            progress[1] = 1
         before = source if bits == BLUR else picture
-        side = min(plane.shape)
         across, down = taps(blurs[0][i, 0], blurs[1][i], side), taps(blurs[0][i, 1], blurs[1][i], side)
         disks = _disks(i, spots, picture.shape, bits & SPOTS)
         _finish(bits, before, depth, dark, between, disks, across, down, mask[i, 0], picture)

@@ -61,4 +61,4 @@ def _take(typing: Any, counter: Any) -> Any:
 
 
 take = cast(Callable[[NDArray[np.int64]], int], intrinsic(_take))
-"""In a kernel: the number in an array (1,), which then is one more. Each number goes to one thread alone."""
+"""In a kernel: the first number of an array, which then is one more. Each number goes to one thread alone."""
