@@ -129,7 +129,7 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
 
 
 def streams(settings: Mapping[str, Value]) -> dict[str, int]:
-    """How many uniform numbers are drawn of each stream."""
+    """How many uniform numbers are drawn of each stream; `degrade.numba.law` counts on the order."""
     most = int(ends(settings["spot_count"])[1])
     spots = {"spot_count": 1, "spot_radius": most, "spot_center": 2 * most, "spot_kernel": 2 * most}
     return {"type": 1, **dict.fromkeys(PLAIN, 1), **_HALO, **_HOLE, **_BLUR, **spots}
