@@ -13,12 +13,12 @@ import torch
 
 def numba_serves(device: torch.device) -> bool:
     """Loops compiled for a CPU."""
-    return device.type == "cpu" and _installed("numba") and not torch.compiler.is_compiling()
+    return not torch.compiler.is_compiling() and device.type == "cpu" and _installed("numba")
 
 
 def triton_serves(device: torch.device) -> bool:
     """Kernels compiled for a GPU."""
-    return device.type == "cuda" and _installed("triton") and not torch.compiler.is_compiling()
+    return not torch.compiler.is_compiling() and device.type == "cuda" and _installed("triton")
 
 
 @functools.cache
