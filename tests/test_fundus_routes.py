@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from degrade import kernels
 from degrade.functional.constant import constant
 from degrade.fundus import Fundus, law
 from degrade.fundus.model import Route, choose
+from degrade.fundus.parts import grid_step
 from tests.conftest import Apply
 
 RECIPES = sorted(name for name, preset in degrade.RECIPES.items() if preset.model is Fundus)
@@ -154,6 +156,15 @@ class TestNumba:
         p = d.draw(degrade.make_keys(0, 2), 64, 64)
         with pytest.raises(ValueError, match=f"parameter '{name}'"):
             d.apply(image, {**p, name: value}, torch.ones(2, 1, 64, 64))
+
+    def test_grids_are_as_coarse_as_on_the_other_route(self) -> None:
+        pytest.importorskip("numba")
+        from degrade.numba import images
+
+        weights = np.zeros((8, 128, 6), np.float32)
+        for kernel in (1.0, 71.0, 72.0, 73.0, 143.5, 144.0, 287.0, 288.0, 1000.0, 3000.0):
+            assert 2 ** images._power(kernel, True, weights) == grid_step(kernel)
+            assert images._power(kernel, False, weights) == 0
 
     def test_types_and_layout_of_parameters_change_nothing(self) -> None:
         d, image, mask = degrade.recipe("cofe-net", type="111"), torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
