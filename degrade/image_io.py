@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from degrade.dicom import Window
 from degrade.errors import ImageError
+from degrade.files import write_bytes
 from degrade.image_decode import decode
 
 __all__ = [
@@ -221,24 +221,6 @@ def write(path: str | os.PathLike[str], image: Tensor, quality: int = 95) -> Non
     Arguments and errors are those of `encode`, and OSError where the file cannot be written.
     """
     write_bytes(path, encode(image, Path(path).suffix, quality))
-
-
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all, through a hidden file beside it; folders are made as needed.
-
-    Raises:
-        OSError: the file cannot be written. What was at `path` before is still there then.
-    """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"  # not tempfile: its files are private to the user
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def resize(image: Tensor, size: int) -> Tensor:
