@@ -39,7 +39,8 @@ class DatasetSource(Source):
 
     An item is an image; or a sequence with the image first (labels and all else are ignored); or a mapping with the
     image under "image" and maps under their names ("mask" is the field of view). An image is a `PIL.Image`, an array
-    (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W): uint8, uint16, or floating point in [0, 1].
+    (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W): uint8, uint16, or floating point in [0, 1]; maps
+    may be bool or of any integer type too (see `degrade.images.maps`).
     """
 
     def __init__(self, dataset: MapDataset) -> None:
@@ -54,7 +55,7 @@ class DatasetSource(Source):
         if isinstance(item, Mapping):
             if "image" not in item:
                 raise ValueError(f"an item that is a mapping must have 'image'; it has {', '.join(map(str, item))}")
-            return {name: _image(value) for name, value in item.items() if _is_image(value)}
+            return {name: _image(value, is_map=name != "image") for name, value in item.items() if _is_image(value)}
         return {"image": _image(item[0] if isinstance(item, (tuple, list)) else item)}
 
 
@@ -68,10 +69,12 @@ def _is_image(value: Any) -> bool:
     return isinstance(value, Image.Image) or (isinstance(value, (np.ndarray, Tensor)) and value.ndim in (2, 3))
 
 
-def _image(value: Any) -> Tensor:
-    """uint8, uint16 or float (C, H, W)."""
+def _image(value: Any, is_map: bool = False) -> Tensor:
+    """uint8, uint16 or float (C, H, W); of a map any integers, which `degrade.images.maps` understands or refuses."""
     from PIL import Image
 
+    if is_map and isinstance(value, Image.Image) and value.mode == "I":
+        value = np.asarray(value)
     if isinstance(value, Image.Image):
         if value.mode in ("I", "F"):
             raise ValueError(f"a PIL image of mode {value.mode}: its range is unknown; give 8 or 16 bits")

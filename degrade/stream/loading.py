@@ -45,6 +45,9 @@ class Loader:
         self._readers = _Readers(readers)
         self._pinned = pinned
         self._processes: DataLoader[Reading] | None = None
+        self._noted: set[str] = set()
+        for reader in readers:
+            self._note(reader.notes)
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[list[Decoded]]:
         """What is asked for, request by request."""
@@ -104,8 +107,15 @@ class Loader:
             if id_ not in self.failed:
                 self.failed[id_] = reason
                 _LOG.warning("%s cannot be used, another image takes its place: %s", id_, reason)
+        self._note(reading.notes)
         if reading.fatal:
             raise SourceError(reading.fatal)
+
+    def _note(self, notes: Iterable[str]) -> None:
+        for note in notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                _LOG.warning("%s", note)
 
     def _keep(self, entry: tuple[int, int], decoded: Decoded) -> None:
         if decoded.bytes <= self._room and entry not in self._cache:

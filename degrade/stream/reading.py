@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from degrade.errors import ImageError
 from degrade.image_io import to_float
+from degrade.images.maps import MapKind, map_kind, scaled
 from degrade.stream.geometry import Geometry
+from degrade.stream.scales import Scales
 from degrade.stream.source import Sample, Source, SourceError, plane
 
 _TRIES = 64
 """After so many images in a row that cannot be used, scattered over the source, the source is at fault."""
+_LOOKS = 8
+"""So many further images are looked at where the first does not tell the scale of the maps."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image and its maps: uint8, uint16 or float32 (C, H, W), one size; which of them hold only black and white."""
+    """An image and its maps: uint8, uint16 or float32 (C, H, W), one size.
+
+    Attributes:
+        index: of the image within its source.
+        images: "image" and the maps, white being the full scale.
+        binary: the maps that hold only black and white.
+        kinds: of the maps as the source holds them.
+    """
 
     index: int
     images: Sample
     binary: frozenset[str]
+    kinds: Mapping[str, MapKind]
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Decoded:
         """The same with a function applied to every image."""
-        return Decoded(self.index, {name: function(image) for name, image in self.images.items()}, self.binary)
+        return replace(self, images={name: function(image) for name, image in self.images.items()})
 
     @property
     def bytes(self) -> int:
@@ -37,14 +50,15 @@ class Decoded:
 
 @dataclass
 class Reading:
-    """What came of reading some images: each of them or its stand-in, and why those that failed did."""
+    """What came of reading some images: each of them or its stand-in, why those that failed did, what to log once."""
 
     decoded: list[Decoded]
     failures: dict[str, str]
     fatal: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def pin_memory(self) -> Reading:
-        return Reading([entry.each(Tensor.pin_memory) for entry in self.decoded], self.failures, self.fatal)
+        return replace(self, decoded=[entry.each(Tensor.pin_memory) for entry in self.decoded])
 
 
 class Reader:
@@ -55,24 +69,34 @@ class Reader:
         geometry: says which sizes can be used.
         channels: which numbers of channels can be used; the first usable image decides for all, grey ones are
             repeated as needed.
+
+    Attributes:
+        notes: what is worth logging of what the first images show.
+
+    Raises:
+        SourceError: none of many scattered images can be used, or their maps contradict one another.
     """
 
     def __init__(self, source: Source, geometry: Geometry, channels: tuple[int, ...]) -> None:
         self.source, self._geometry, self._channels = source, geometry, channels
         self._names: frozenset[str] | None = None
+        self._scales = Scales(source.title)
         reading = self.read(0)
         if reading.fatal:
             raise SourceError(reading.fatal)
-        first = reading.decoded[0].images
-        self._channels = (first["image"].shape[0],)
-        self._names = frozenset(first)
+        first = reading.decoded[0]
+        self._channels = (first.images["image"].shape[0],)
+        self._names = frozenset(first.images)
+        self.notes = reading.notes + self._learn_scales(first)
 
     def read(self, index: int) -> Reading:
         """The image, or if it cannot be used the next one that can: always the same, and far from it."""
         failures: dict[str, str] = {}
         for candidate in self._candidates(index):
             try:
-                return Reading([self._decode(candidate)], failures)
+                decoded = self._decode(candidate)
+                self._scales.check(decoded.kinds)
+                return Reading([decoded], failures, notes=self._notes(decoded))
             except Exception as error:  # whatever a file or somebody's data set may raise: its place is filled
                 failures[self.source.ids[candidate]] = _reason(error)
         id_, reason = next(iter(failures.items()))
@@ -83,6 +107,23 @@ class Reader:
             f"{id_!r}: {reason}",
         )
 
+    def _learn_scales(self, first: Decoded) -> list[str]:
+        """Find the scale of the maps from the first image, and from a few more where that one does not tell."""
+        self._scales.learn(self.source.ids[first.index], first.kinds)
+        notes: list[str] = []
+        if self._scales.undecided(first.kinds):
+            for candidate in itertools.islice(self._candidates(first.index), 1, 1 + _LOOKS):
+                try:
+                    decoded = self._decode(candidate)
+                except Exception:  # reported when a stream asks for it
+                    continue
+                self._scales.learn(self.source.ids[candidate], decoded.kinds)
+                notes += self._notes(decoded)
+        return notes
+
+    def _notes(self, decoded: Decoded) -> list[str]:
+        return self._scales.notes(name for name, kind in decoded.kinds.items() if kind is MapKind.ONES)
+
     def _candidates(self, index: int) -> Iterator[int]:
         count = len(self.source)
         stride = max(1, round(count * 0.382))  # the golden section scatters them
@@ -91,7 +132,11 @@ class Reader:
         yield from ((index + stride * attempt) % count for attempt in range(min(count, _TRIES)))
 
     def _decode(self, index: int) -> Decoded:
-        sample = {name: _standard(image) for name, image in self.source.load(index).items()}
+        loaded = self.source.load(index)
+        kinds = {name: map_kind(image, name) for name, image in loaded.items() if name != "image"}
+        sample = {
+            name: _standard(scaled(image, kinds[name]) if name in kinds else image) for name, image in loaded.items()
+        }
         image = sample["image"]
         shape = tuple(image.shape[-2:])
         self._geometry.check(*shape)
@@ -100,11 +145,11 @@ class Reader:
             if tuple(extra.shape[-2:]) != shape:
                 raise ImageError(f"its map {name!r} is {_size(extra)} pixels, the image {_size(image)}")
         if "mask" in sample:
-            sample["mask"] = plane(sample["mask"])
+            sample["mask"] = plane(sample["mask"], "mask")
         if self._names is not None and sample.keys() != self._names:
             raise ImageError(f"it has {_names(sample)}; the source's first image has {_names(self._names)}")
         binary = frozenset(name for name, extra in sample.items() if name != "image" and _is_binary(extra))
-        return Decoded(index, sample, binary)
+        return Decoded(index, sample, binary, kinds)
 
     def _with_channels(self, image: Tensor) -> Tensor:
         if image.shape[0] in self._channels:
@@ -121,6 +166,7 @@ def read_all(readers: list[Reader], requests: list[tuple[int, int]]) -> Reading:
         reading = readers[reader].read(index)
         whole.decoded += reading.decoded
         whole.failures |= reading.failures
+        whole.notes += reading.notes
         if reading.fatal:
             whole.fatal = reading.fatal
             break

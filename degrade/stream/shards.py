@@ -63,7 +63,7 @@ class ShardSource(Source):
             for name, (offset, size) in entry.members.items():
                 file.seek(offset)
                 image = image_io.read_bytes(file.read(size), self._max_pixels)
-                sample[name] = image if name == "image" else plane(image)
+                sample[name] = image if name == "image" else plane(image, name)
         return sample
 
     def origin(self, index: int) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 Sample = dict[str, Tensor]
 """What a source holds of one image: (C, H, W) each, uint8, uint16, or floating point in [0, 1]. "image" is always
-there; "mask" is its field of view; any other name is a map such as "vessels"."""
+there; "mask" is its field of view; any other name is a map such as "vessels". Maps are as the source stores them, zeros
+and ones among them: streams bring them to full scale with `degrade.images.maps`."""
 
 
 class SourceError(ValueError):
@@ -107,7 +108,7 @@ class _Mapped(Source):
     def load(self, index: int) -> Sample:
         sample = self._source.load(index)
         for name, extra in self._maps.items():
-            sample[name] = plane(extra.load(self._places[name][self.ids[index]])["image"])
+            sample[name] = plane(extra.load(self._places[name][self.ids[index]])["image"], name)
         return sample
 
     def origin(self, index: int) -> str:
@@ -117,11 +118,17 @@ class _Mapped(Source):
         return self._source.file(index)
 
 
-def plane(image: Tensor) -> Tensor:
-    """The one channel of a grey image, also where it is stored as colour: (C, H, W) -> (1, H, W).
+def plane(image: Tensor, name: str = "") -> Tensor:
+    """The one channel of a grey image, also where it is stored as color: (C, H, W) -> (1, H, W).
 
-    Raises ValueError for colours that differ.
+    Args:
+        image: (C, H, W), C = 1 or 3.
+        name: of the map that it is, for the message.
+
+    Raises:
+        ValueError: the channels differ.
     """
     if image.shape[0] == 3 and not (torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])):
-        raise ValueError("it is a colour image where a grey one is needed")
+        what = f"map {name!r}: it" if name else "it"
+        raise ValueError(f"{what} is a colour image where a grey one is needed")
     return image[:1]

@@ -1,0 +1,1 @@
+"""Images and maps as integers and as floats: what their levels mean, decoding and encoding."""
