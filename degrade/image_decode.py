@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade import dicom
 from degrade.errors import ImageError
+from degrade.images import dicom
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -38,13 +38,15 @@ _MAY_WARN = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"acTL")  # TIFF, 
 _ORIENTATION, _PHOTOMETRIC, _BITS = 274, 262, 258  # TIFF tags
 
 
-def decode(file: IO[bytes], max_pixels: int, window: dicom.Window | None = None) -> NDArray[Any]:
+def decode(
+    file: IO[bytes], max_pixels: int, window: dicom.Window | None = None, frame: int | None = None
+) -> NDArray[Any]:
     """The samples of the image in a file.
 
     Args:
         file: open for reading bytes, seekable, at its start.
         max_pixels: the largest width x height accepted.
-        window: for DICOM, see `degrade.dicom.decode`.
+        window, frame: for DICOM, see `degrade.images.dicom.decode`.
 
     Returns:
         uint8 or uint16, (H, W) or (H, W, 3).
@@ -59,7 +61,7 @@ def decode(file: IO[bytes], max_pixels: int, window: dicom.Window | None = None)
     if dicom.is_dicom(head):
         file.seek(0)
         with _quiet:
-            return dicom.decode(file, max_pixels, window)
+            return dicom.decode(file, max_pixels, window, frame)
     kind = next((kind for magic, kind in _READERS.items() if head.startswith(magic)), None)
     if not head:
         raise ImageError("the file is empty")

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade.dicom import Window
 from degrade.errors import ImageError
 from degrade.files import write_bytes
 from degrade.image_decode import decode
+from degrade.images.dicom import Window
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -46,7 +46,12 @@ _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP", "tif": 
 _PNG_LEVEL = 4  # on photographs 2 % larger than level 6 in 40 % of its time; level 3 is 9 % larger and no faster
 
 
-def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000, window: Window | None = None) -> Tensor:
+def read(
+    path: str | os.PathLike[str],
+    max_pixels: int = 100_000_000,
+    window: Window | None = None,
+    frame: int | None = None,
+) -> Tensor:
     """The image in a file: PNG, JPEG, BMP, WebP, TIFF, GIF, PPM or DICOM, of a TIFF or GIF the first picture.
 
     EXIF rotation is applied and alpha dropped; palettes (thus every GIF), CMYK and YCbCr become RGB,
@@ -55,9 +60,9 @@ def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000, window: Wi
     Args:
         path: the file; its content decides the format, whatever the name.
         max_pixels: the largest width x height accepted, compared with the file's header before anything is decoded.
-
         window: for DICOM, the grey values shown from black to white: "file" for the file's own window, or
-            (center, width); all that its bits can hold if not given. See `degrade.dicom.decode`.
+            (center, width); all that its bits can hold if not given. See `degrade.images.dicom.decode`.
+        frame: which frame of a DICOM file, from 0; it must be given where there are several.
 
     Returns:
         uint8 or uint16 (C, H, W), C = 1 or 3. 16-bit grey and RGB stay uint16; 12-bit grey is scaled to 16.
@@ -77,26 +82,28 @@ def read(path: str | os.PathLike[str], max_pixels: int = 100_000_000, window: Wi
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ImageError("not a regular file" if not os.path.isdir(path) else "it is a directory")
         with open(path, "rb") as file:
-            return _decode(file, max_pixels, window)
+            return _decode(file, max_pixels, window, frame)
     except (ImageError, OSError) as error:
         cause = None if isinstance(error, ImageError) else error
         raise ImageError(f"cannot read {os.fspath(path)!r}: {_reason(error)}") from cause
 
 
-def read_bytes(data: bytes, max_pixels: int = 100_000_000, window: Window | None = None) -> Tensor:
+def read_bytes(
+    data: bytes, max_pixels: int = 100_000_000, window: Window | None = None, frame: int | None = None
+) -> Tensor:
     """The image in the bytes of a file: as `read`, whose arguments, result and errors it has.
 
     >>> read_bytes(encode(torch.zeros(3, 4, 5, dtype=torch.uint8), "png")).shape
     torch.Size([3, 4, 5])
     """
-    return _decode(io.BytesIO(data), max_pixels, window)
+    return _decode(io.BytesIO(data), max_pixels, window, frame)
 
 
-def _decode(file: IO[bytes], max_pixels: int, window: Window | None) -> Tensor:
+def _decode(file: IO[bytes], max_pixels: int, window: Window | None, frame: int | None) -> Tensor:
     if max_pixels < 1:
         raise ValueError(f"max_pixels must be at least 1, got {max_pixels}")
     try:
-        samples = decode(file, max_pixels, window)
+        samples = decode(file, max_pixels, window, frame)
     except ImageError:
         raise
     except Exception as error:  # Pillow raises a dozen kinds on broken files, SyntaxError and struct.error among them
