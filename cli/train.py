@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,10 @@ from degrade.recipes import recipe
 from degrade.stream import Source, SourceError, StreamError, open_source
 from enhance.configuration import plain
 from enhance.holdout import GROUP, hold_out
-from enhance.processes import RunError, is_first
+from enhance.processes import ElsewhereError, RunError, is_first
 from enhance.rundir import HELD_OUT, RECORD
 from enhance.trainers import TRAINERS, Sources, Trainer, trainer
-from enhance.training import Options, train
+from enhance.training import GOES_ON, Options, Stopped, train
 
 _DEFAULTS = {"hold_out": 0.2, "group": GROUP, "workers": 2}
 
@@ -48,6 +50,14 @@ Examples:
   enhance train zhao clear/ --unpaired cataract/ --out run --precision bf16-mixed
   enhance train --resume --out run
   torchrun --nproc-per-node=4 -m cli.enhance train xbdcnn radiographs/ --out run
+
+\b
+Exit status:
+  0    the run is at its last step
+  1    it cannot go on: the message says why, and what is safe
+  2    the command is wrong; nothing has been written
+  {GOES_ON}   SIGTERM, SIGUSR1, SIGHUP or SIGXCPU came: the step was finished and saved, --resume goes on from there
+  130  Ctrl-C came, likewise; a second Ctrl-C stops at once
 """,
 )
 @click.argument("network", required=False)
@@ -138,9 +148,10 @@ def train_command(
             overwrite=overwrite,
             files=files,
         )
-    except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. To go on: enhance train --resume --out {out}", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        sys.exit(_stopped(stop, out))
+    except ElsewhereError:  # the process that it happened in says so
+        sys.exit(1)
     except torch.OutOfMemoryError:
         raise click.ClickException("the GPU is out of memory: try a smaller batch_size or crop") from None
     except (ValueError, StreamError, ModuleNotFoundError) as error:  # every refusal of ours is a ValueError
@@ -152,6 +163,24 @@ def train_command(
         ) from None
     if is_first():
         click.echo(f"{out} is trained for {made.config.steps} steps: look into samples there")
+
+
+def _stopped(stop: KeyboardInterrupt, out: Path) -> int:
+    """Say from where a resume goes on; the exit status of the first process, which counts for all, 0 of the others."""
+    if not is_first():  # not another one: who starts several processes kills the rest when one of them ends badly
+        return 0
+    if not isinstance(stop, Stopped):
+        click.echo(f"\nStopped at once: what was done since the last checkpoint is lost. {_resume(out)}", err=True)
+        return 130
+    done = "saved" if stop.saved else "what was done since is lost"
+    click.echo(
+        f"\nStopped by {signal.Signals(stop.signal).name} after step {stop.step}, {done}. {_resume(out)}", err=True
+    )
+    return stop.status
+
+
+def _resume(out: Path) -> str:
+    return f"To go on: enhance train --resume --out {shlex.quote(str(out))}"
 
 
 def _base(out: Path | None, config: Path | None, resume: bool) -> RunFile:

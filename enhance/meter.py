@@ -44,13 +44,18 @@ class Meter:
         """The losses of a step, counted from 1."""
         self._steps.append((step, losses))
 
-    def line(self, epoch: int, trainer: Trainer, interrupted: bool) -> tuple[dict[str, Any], bool]:
-        """What the log says of the steps since the last line; and whether any process was interrupted.
+    @property
+    def any(self) -> bool:
+        """Whether there have been steps since the last line."""
+        return bool(self._steps)
+
+    def line(self, epoch: int, trainer: Trainer) -> dict[str, Any]:
+        """What the log says of the steps since the last line.
 
         Raises:
             RunError: a loss is not finite, in all processes alike.
         """
-        values, stop = self._values(interrupted)
+        values = self._values()
         rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in trainer.optimisers.items()}
         seconds = time.perf_counter() - self._since
         line = {
@@ -64,25 +69,24 @@ class Meter:
         }
         self._steps = []
         self._waited, self._since = 0.0, time.perf_counter()
-        return line, stop
+        return line
 
-    def _values(self, interrupted: bool) -> tuple[dict[str, list[float]], bool]:
+    def _values(self) -> dict[str, list[float]]:
         """The losses of all steps by name, each checked, as means over the processes."""
         entries = [(step, name, loss) for step, losses in self._steps for name, loss in losses.items()]
         device = self._fabric.device
-        flat = torch.stack(
-            [_scalar(loss, device) for _, _, loss in entries] + [torch.tensor(float(interrupted), device=device)]
+        flat = (
+            torch.stack([_scalar(loss, device) for _, _, loss in entries]) if entries else torch.zeros(0, device=device)
         )
         if self._fabric.world_size > 1:
             distributed.all_reduce(flat)
             flat /= self._fabric.world_size
-        *numbers, stop = flat.tolist()
         values: dict[str, list[float]] = {}
-        for (step, name, _), number in zip(entries, numbers, strict=True):
+        for (step, name, _), number in zip(entries, flat.tolist(), strict=True):
             if not math.isfinite(number):
                 raise RunError(f"loss {name!r} is {number} in step {step}; the checkpoint before is intact")
             values.setdefault(name, []).append(number)
-        return values, stop > 0
+        return values
 
 
 def _scalar(loss: Tensor, device: torch.device) -> Tensor:

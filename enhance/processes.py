@@ -1,12 +1,11 @@
-"""The processes of a run and the settings they run under: launching, interrupting, and leaving all as it was."""
+"""The processes of a run and the settings they run under: launching, agreeing, and leaving all as it was."""
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import distributed
@@ -14,11 +13,17 @@ from torch import distributed
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+T = TypeVar("T")
+
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
 class RunError(ValueError):
     """A run that cannot begin or go on: its folder, its options, its sources, or a loss that is no number."""
+
+
+class ElsewhereError(RunError):
+    """What has ended another process of the run, raised in those that could have gone on."""
 
 
 @contextmanager
@@ -36,15 +41,18 @@ def team(devices: str, precision: str) -> Iterator[Fabric]:
         raise RunError(f"precision = {precision!r}: allowed is {' or '.join(PRECISIONS)}")
     accelerator, count = read_devices(devices)
     count, nodes = _given() or (count, 1)
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=count,
-        num_nodes=nodes,
-        strategy="ddp" if count * nodes > 1 else "auto",
-        precision=precision,  # type: ignore[arg-type]
-    )
     joined = distributed.is_available() and distributed.is_initialized()
-    fabric.launch()
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=count,
+            num_nodes=nodes,
+            strategy="ddp" if count * nodes > 1 else "auto",
+            precision=precision,  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:  # such as an environment of SLURM that Fabric does not take
+        raise RunError(" ".join(str(error).split())) from None
     try:
         yield fabric
     finally:
@@ -88,19 +96,38 @@ def is_first() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
 
 
-def first_only(fabric: Fabric, function: Callable[[], None]) -> None:
-    """Calls a function in the first process; what it raises ends the others too."""
+def first_only(fabric: Fabric, function: Callable[[], T]) -> T:
+    """Call a function in the first process; all return its value, and what it raises ends the others too."""
+    value: T | None = None
     problem: Exception | None = None
     if fabric.is_global_zero:
         try:
-            function()
-        except (OSError, ValueError) as error:
+            value = function()
+        except Exception as error:
             problem = error
-    message = fabric.broadcast(str(problem or ""))
+    message, value = fabric.broadcast((None if problem is None else str(problem), value))
     if problem is not None:
         raise problem
-    if message:
-        raise RunError(message)
+    if message is not None:
+        raise ElsewhereError(message)
+    return value  # type: ignore[return-value]
+
+
+def all_or_none(fabric: Fabric, function: Callable[[], T]) -> T:
+    """Call a function in every process; what it raises in one of them ends the others too."""
+    value: T | None = None
+    problem: Exception | None = None
+    try:
+        value = function()
+    except Exception as error:
+        problem = error
+    messages = gather(fabric, None if problem is None else str(problem))
+    if problem is not None:
+        raise problem
+    for message in messages:
+        if message is not None:
+            raise ElsewhereError(message)
+    return value  # type: ignore[return-value]
 
 
 def gather(fabric: Fabric, value: Any) -> list[Any]:
@@ -125,38 +152,3 @@ def settled(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_flush_denormal(flushed)
-
-
-class Interruption:
-    """Notes Ctrl-C and SIGTERM instead of stopping in the middle of a step; a second one stops at once.
-
-    >>> with Interruption() as interruption:
-    ...     interruption.came
-    False
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-        self._process = os.getpid()
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._note)
-            except ValueError:  # not the main thread: interruptions go elsewhere
-                break
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: object) -> None:
-        if os.getpid() != self._process:  # a worker that was forked: Ctrl-C is for its parent
-            if number == signal.SIGTERM:
-                os._exit(143)
-            return
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = True

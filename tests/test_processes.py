@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from enhance.meter import Meter
-from enhance.training import FabricUpdater
+from enhance.processes import ElsewhereError, first_only
+from enhance.training.updates import FabricUpdater
 from tests.training_samples import lines, run, tiny, weights
 
 TWO = """
@@ -72,10 +73,38 @@ def test_gradients_are_means_over_the_processes(monkeypatch):
     torch.testing.assert_close(trainer.network.conv.bias, start - 0.01 * 2)
 
 
-def test_meter_sees_interruptions_of_other_processes(monkeypatch):
+def test_the_meter_gives_means_over_the_processes(monkeypatch):
     meter = Meter(FakeFabric(), 4)
-    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(torch.tensor([3.0, 1.0])))
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(3.0))
     meter.add(1, {"mse": torch.tensor(1.0)})
-    line, stop = meter.line(0, tiny(), interrupted=False)
-    assert stop
-    assert line["losses"] == {"mse": 2.0}
+    assert meter.line(0, tiny())["losses"] == {"mse": 2.0}
+
+
+class TestFirstOnly:
+    def test_its_value_is_everybodys(self):
+        assert first_only(One(), lambda: 5) == 5
+
+    def test_what_it_raises_ends_the_others(self):
+        with pytest.raises(ElsewhereError, match="no room"):
+            first_only(Other("no room"), lambda: 5)
+        with pytest.raises(ElsewhereError):
+            first_only(Other(""), lambda: 5)  # an error without words is one too
+
+
+class One:
+    is_global_zero = True
+
+    def broadcast(self, value):
+        return value
+
+
+class Other:
+    """A process that is not the first, which has failed."""
+
+    is_global_zero = False
+
+    def __init__(self, message):
+        self.message = message
+
+    def broadcast(self, value):
+        return self.message, None

@@ -1,13 +1,11 @@
-"""The training loop: seeds, log, validation, averages, errors, interruptions."""
+"""The training loop: seeds, log, validation, averages, errors."""
 
 from __future__ import annotations
 
 import math
-import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
@@ -15,7 +13,7 @@ import torch
 from degrade import image_io
 from degrade.stream import open_source
 from enhance import log
-from enhance.processes import Interruption, RunError, read_devices
+from enhance.processes import RunError, read_devices
 from enhance.trainers import Sources
 from enhance.training import Options
 from enhance.validation import grid
@@ -135,7 +133,7 @@ class TestValidation:
         def fail(*_args):
             raise ValueError("a bad image")
 
-        monkeypatch.setattr("enhance.training.Validation.__call__", fail)
+        monkeypatch.setattr("enhance.validation.Validation.__call__", fail)
         with pytest.raises(ValueError, match="a bad image"):
             run(tmp_path, tiny(steps=9), open_source(HELD), validate_every=2, save_every=2)
         assert (tmp_path / "state_000002.pt").exists()
@@ -188,38 +186,6 @@ class TestErrors:
         monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
         with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
             run(tmp_path, tensorboard=True)
-
-
-class TestInterruption:
-    def test_ctrl_c_saves_first(self, tmp_path):
-        trainer = tiny(steps=50)
-        stepped = trainer.step
-
-        def step(batch, number, update):
-            if number == 2:
-                os.kill(os.getpid(), signal.SIGINT)
-            return stepped(batch, number, update)
-
-        trainer.step = step
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "stopped", trainer, save_every=100)
-        assert (tmp_path / "stopped/state_000003.pt").exists()
-        run(tmp_path / "stopped", tiny(steps=5), resume=True)
-        run(tmp_path / "whole", tiny(steps=5))
-        assert same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
-
-    def test_the_second_one_stops_at_once(self):
-        with Interruption() as interruption:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert interruption.came
-            with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGINT)
-
-    def test_in_a_thread_it_does_nothing(self):
-        thread = threading.Thread(target=lambda: Interruption().__enter__())
-        thread.start()
-        thread.join()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_enhance_is_light():

@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
 from degrade import keyed
-from degrade.stream import Source
+from degrade.stream import Source, StreamError
 from degrade.stream.base import Stream
 from enhance.checkpoints import BEST, WEIGHTS, load_checkpoint, save_checkpoint, write_weights
 from enhance.log import Log
 from enhance.meter import Meter
-from enhance.processes import Interruption, RunError, first_only, gather, settled, team
+from enhance.networks.base import EnhancementNetwork
+from enhance.processes import ElsewhereError, RunError, first_only, gather, settled, team
 from enhance.rundir import check_sources, prepare
 from enhance.trainers.base import Sources, Trainer
+from enhance.training.agreement import Agreement
+from enhance.training.interruption import Interruption, Stopped
+from enhance.training.options import Options
+from enhance.training.updates import FabricUpdater, follow
 from enhance.validation import Validation, is_better
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a run is carried out. None of this changes what is learned, but for `epochs`, `ema` and `precision`.
-
-    Attributes:
-        epochs: length of the run instead of the configuration's `steps`.
-        devices: "auto", a number of GPUs, "cpu" or "cpu:N": see `enhance.processes.team`.
-        precision: "32-true", or "bf16-mixed".
-        workers: processes that decode images, for each process of the run; 0 decodes in it.
-        cache_bytes: of decoded images to keep in memory, in each process.
-        validate_every: steps between validations; there is one at the end too.
-        validate_images: at most so many of the images kept out, the same ones each time.
-        save_every: steps between checkpoints; there is one at the beginning and at the end too.
-        log_every: steps that a line of the log is about.
-        ema: decay per step of a running average of the enhancer's weights, in [0, 1); 0 keeps none. The average is
-            what is validated and what `load_enhancer` gives.
-        tensorboard: write its events too.
-        bar: show a progress bar where the terminal can.
-    """
-
-    epochs: int | None = None
-    devices: str = "auto"
-    precision: str = "32-true"
-    workers: int = 0
-    cache_bytes: int = 0
-    validate_every: int = 500
-    validate_images: int = 32
-    save_every: int = 500
-    log_every: int = 50
-    ema: float = 0.0
-    tensorboard: bool = False
-    bar: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("validate_every", "validate_images", "save_every", "log_every", "epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RunError(f"{name} = {value}: at least 1")
-        if not 0 <= self.ema < 1:
-            raise RunError(f"ema = {self.ema}: allowed is at least 0 and less than 1")
+_GRACE = 1.0
+"""Seconds within which the signal that has killed a worker process is expected here too, where it was for all."""
 
 
 def train(
@@ -80,13 +47,13 @@ def train(
     overwrite: bool = False,
     files: Mapping[str, str] | None = None,
 ) -> None:
-    """Trains until `trainer.config.steps`, and leaves weights, log and pictures in a folder.
+    """Train until `trainer.config.steps`, and leave weights, log and pictures in a folder.
 
     Every process makes its own share of each step's images. The same configuration, seed, sources and number of
     processes give the same weights, on a CPU to the bit, however often the run was killed and resumed.
 
     Args:
-        trainer: from `enhance.trainers.trainer`; its networks and optimisers are changed in place.
+        trainer: from `enhance.trainers.trainer`; its networks and optimizers are changed in place.
         sources: what it trains on.
         run_dir: a folder, which must be new or empty unless one of the next two is given.
         options: how.
@@ -98,7 +65,9 @@ def train(
     Raises:
         RunError: a folder, options or sources that cannot be used, or a loss that is no number.
         CheckpointError: resume with a damaged checkpoint, or one of another configuration.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the step is done and a checkpoint saved.
+        Stopped: a KeyboardInterrupt, after Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGXCPU, once the step is done and a
+            checkpoint saved.
+        StreamError: the process that decodes images died; what was done is saved first, in a run of one process.
         OSError: a file cannot be written; the checkpoint before is intact.
     """
     run, options = Path(run_dir), options or Options()
@@ -119,76 +88,140 @@ def train(
             validation = Validation(held_out, config, options.validate_images, fabric.device)
         log = Log(run, fabric.is_global_zero, step, config.steps, options.bar, options.tensorboard)
         stack.callback(log.close)
-        meter = Meter(fabric, config.batch_size * fabric.world_size)
-        update = FabricUpdater(fabric, trainer)
-        batches = meter.timed(_endless(stream))
+        loop = _Loop(run, trainer, average, stream, validation, log, fabric, options, interruption, step, best)
+        try:
+            loop.run()
+        except RuntimeError as error:
+            if interruption.signal is None or not _is_aftermath(error, fabric):
+                raise
+            raise Stopped(interruption.signal, loop.saved, loop.saved == loop.step) from None
 
-        while step < config.steps:
-            batch = next(batches)
-            _prepare_step(trainer, step, fabric)
-            with fabric.autocast():
-                losses = trainer.step(batch, step, update)
-            step += 1
-            if average is not None:
-                _follow(average, trainer.enhancer, min(options.ema, step / (step + 10)))
-            meter.add(step, losses)
-            log.advance()
 
-            last = step == config.steps
-            validating = validation is not None and (last or step % options.validate_every == 0)
-            saving = last or step % options.save_every == 0
-            stopping = interruption.came and fabric.world_size == 1  # several processes agree at the next line
-            if saving or validating or stopping or step % options.log_every == 0:
-                line, stopping = meter.line(stream.epoch, trainer, interruption.came)
-                log.training(line)
+class _Loop:
+    """The steps of a run: everything between its beginning and its end."""
+
+    def __init__(
+        self,
+        run: Path,
+        trainer: Trainer,
+        average: EnhancementNetwork | None,
+        stream: Stream[Any],
+        validation: Validation | None,
+        log: Log,
+        fabric: Fabric,
+        options: Options,
+        interruption: Interruption,
+        step: int,
+        best: float | None,
+    ) -> None:
+        self._run, self._trainer, self._average, self._stream = run, trainer, average, stream
+        self._validation, self._log, self._fabric, self._options = validation, log, fabric, options
+        self._interruption, self._best = interruption, best
+        self._agree, self._update = Agreement(fabric), FabricUpdater(fabric, trainer)
+        self._meter = Meter(fabric, trainer.config.batch_size * fabric.world_size)
+        self._batches = self._meter.timed(_endless(stream))
+        self.step = self.saved = step
+
+    def run(self) -> None:
+        """Steps until the last one; every process stops after the same one."""
+        steps, alone = self._trainer.config.steps, self._fabric.world_size == 1
+        while self.step < steps:
+            if alone and self._interruption.signal is not None:
+                self._stop(self._interruption.signal)
+            batch, problem = self._next()
+            failed, asked = self._agree(problem is not None, self._interruption.signal)
+            if failed:
+                self._fail(problem, asked)
+            self._one_step(batch)
+            last = self.step == steps
+            validating = self._validation is not None and (last or self.step % self._options.validate_every == 0)
+            saving = last or self.step % self._options.save_every == 0
+            if saving or validating or self.step % self._options.log_every == 0:
+                self._log.training(self._meter.line(self._stream.epoch, self._trainer))
             try:
-                if validating and validation is not None and fabric.is_global_zero:
-                    network = average if average is not None else trainer.enhancer
-                    with fabric.autocast():
-                        found = validation(network, run / "samples" / f"step_{step:06d}.png")
-                    log.validation({"step": step, "validation": found})
-                    if is_better(found["psnr"], best):
-                        best = found["psnr"]
-                        write_weights(run / BEST, trainer, step, average)
+                if validating:
+                    first_only(self._fabric, self._validate)
             finally:  # what has been trained outlives an error in looking at it
-                if saving or stopping:
-                    _save(run, trainer, average, stream, fabric, step, best)
-            if stopping:
-                raise KeyboardInterrupt
+                if saving:
+                    self._save()
+            if asked and not last:
+                self._stop(asked)
+
+    def _next(self) -> tuple[Any, Exception | None]:
+        """The next batch, or why there is none: the step before is whole, the stream at its place."""
+        try:
+            batch = next(self._batches)
+        except Exception as error:
+            return None, error
+        self._interruption.hold()
+        return batch, None
+
+    def _one_step(self, batch: Any) -> None:
+        trainer, options = self._trainer, self._options
+        _prepare_step(trainer, self.step, self._fabric)
+        with self._fabric.autocast():
+            losses = trainer.step(batch, self.step, self._update)
+        self.step += 1
+        if self._average is not None:
+            follow(self._average, trainer.enhancer, min(options.ema, self.step / (self.step + 10)))
+        self._meter.add(self.step, losses)
+        self._log.advance()
+
+    def _validate(self) -> None:
+        assert self._validation is not None
+        network = self._average if self._average is not None else self._trainer.enhancer
+        with self._fabric.autocast():
+            found = self._validation(network, self._run / "samples" / f"step_{self.step:06d}.png")
+        self._log.validation({"step": self.step, "validation": found})
+        if is_better(found["psnr"], self._best):
+            self._best = found["psnr"]
+            write_weights(self._run / BEST, self._trainer, self.step, self._average)
+
+    def _save(self) -> None:
+        if self.saved < self.step:
+            _save(self._run, self._trainer, self._average, self._stream, self._fabric, self.step, self._best)
+            self.saved = self.step
+
+    def _keep(self) -> None:
+        """Save what has been done since the last checkpoint, in the middle between two lines of the log too."""
+        if self._meter.any:
+            self._log.training(self._meter.line(self._stream.epoch, self._trainer))
+        self._save()
+
+    def _stop(self, number: int) -> None:
+        self._keep()
+        raise Stopped(number, self.step, saved=True)
+
+    def _fail(self, problem: Exception | None, asked: int | None) -> None:
+        """End the run where some process has no next batch: after a signal that asked to stop this is a stop."""
+        if self._fabric.world_size > 1:  # those that have a batch are one ahead in their streams: nothing to save
+            if asked:
+                raise Stopped(asked, self.saved, self.saved == self.step) from problem
+            raise problem or ElsewhereError("another process of the run could not go on")
+        assert problem is not None
+        if asked is None and _is_death(problem):
+            asked = self._interruption.wait(_GRACE)
+        if asked:
+            self._stop(asked)
+        try:
+            self._keep()
+        except (OSError, RunError):
+            raise problem from None
+        if _is_death(problem) and self._interruption.death:
+            raise StreamError(f"{problem} ({self._interruption.death})") from None
+        raise problem
 
 
-class FabricUpdater:
-    """Makes a loss into an update: gradients, their mean over the processes, clipping, a step of the optimiser.
+def _is_death(error: Exception) -> bool:
+    """Whether a process that decodes images has died."""
+    return isinstance(error, StreamError) or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error))
 
-    The gradients are averaged here, in one flat message after the backward pass, and not by DistributedDataParallel:
-    its hooks count on one backward pass for each forward pass of a module, which a GAN does not have. A parameter
-    must have a gradient in all processes or in none.
-    """
 
-    def __init__(self, fabric: Fabric, trainer: Trainer) -> None:
-        self._fabric, self._trainer = fabric, trainer
-
-    def __call__(self, name: str, loss: Tensor) -> None:
-        optimiser = self._trainer.optimisers[name]
-        parameters = list(self._trainer.parameters(name))
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(self._fabric.device.type, enabled=False):  # the backward pass has the types of the forward
-            self._fabric.backward(loss)
-        self._average([weight.grad for weight in parameters if weight.grad is not None])
-        if self._trainer.config.clip:
-            nn.utils.clip_grad_norm_(parameters, self._trainer.config.clip)
-        optimiser.step()
-        torch.clear_autocast_cache()  # else what follows in this step would see the old weights in bfloat16
-
-    def _average(self, gradients: list[Tensor]) -> None:
-        if self._fabric.world_size == 1 or not gradients:
-            return
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(flat)
-        flat /= self._fabric.world_size
-        sizes = [gradient.numel() for gradient in gradients]
-        for gradient, mean in zip(gradients, torch.split(flat, sizes), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+def _is_aftermath(error: RuntimeError, fabric: Fabric) -> bool:
+    """Whether an error in the middle of a step follows from a stop: other processes that are no longer there."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return _is_death(error) or fabric.world_size > 1
 
 
 def _stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Options) -> Stream[Any]:
@@ -248,15 +281,6 @@ def _endless(stream: Stream[Any]) -> Iterator[Any]:
         stream.set_epoch(stream.epoch + 1)
 
 
-def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Moves the average towards the network; what is no weight, such as a running mean, is copied."""
-    with torch.no_grad():
-        for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
-            mean.lerp_(weight, 1 - decay)
-        for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
-            kept.copy_(buffer)
-
-
 def _save(
     run: Path,
     trainer: Trainer,
@@ -266,12 +290,14 @@ def _save(
     step: int,
     best: float | None,
 ) -> None:
-    """A checkpoint, written by the first process."""
+    """A checkpoint, written by the first process; the others wait until it is there."""
     own = gather(fabric, trainer.state())
-    if not fabric.is_global_zero:
-        return
-    for name, weight in trainer.networks.named_parameters():
-        if not bool(weight.isfinite().all()):
-            raise RunError(f"{name} is no longer finite after step {step}; the checkpoint before is intact")
-    state = {"stream": stream.state_dict(), "trainer": own, "best": best}
-    save_checkpoint(run, trainer, step, average, state)
+
+    def write() -> None:
+        for name, weight in trainer.networks.named_parameters():
+            if not bool(weight.isfinite().all()):
+                raise RunError(f"{name} is no longer finite after step {step}; the checkpoint before is intact")
+        state = {"stream": stream.state_dict(), "trainer": own, "best": best}
+        save_checkpoint(run, trainer, step, average, state)
+
+    first_only(fabric, write)
