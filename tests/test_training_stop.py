@@ -105,7 +105,8 @@ class TestStopping:
             send(signal.SIGINT)
             assert interruption.signal == signal.SIGINT
             send(signal.SIGINT)  # torchrun sends on what the terminal has sent to all
-            monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic(): now + 5)
+            later = time.monotonic() + 5
+            monkeypatch.setattr(time, "monotonic", lambda: later)
             with pytest.raises(KeyboardInterrupt):
                 send(signal.SIGINT)
 
