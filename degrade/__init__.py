@@ -11,12 +11,14 @@ from degrade.base import Degradation, Parameters
 from degrade.keyed import fold_in, make_keys
 from degrade.recipes import RECIPES, recipe
 from degrade.sequence import SeqLC
+from degrade.version import __version__
 
 __all__ = [
     "RECIPES",
     "Degradation",
     "Parameters",
     "SeqLC",
+    "__version__",
     "fold_in",
     "fov",
     "make_keys",

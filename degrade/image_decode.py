@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.errors import ImageError
-from degrade.images import dicom
+from degrade.images import dicom, jpeg, pil
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -73,8 +73,11 @@ def decode(
     with _quiet if any(mark in head for mark in _MAY_WARN) else contextlib.nullcontext():
         # not Image.open: that compares the size with a global limit, which is not max_pixels
         module = importlib.import_module(f"PIL.{kind}ImagePlugin")
-        image: ImageFile = getattr(module, f"{kind}ImageFile")(file)
+        opener = getattr(module, f"{kind}ImageFile")
+        image: ImageFile = opener(file)
         _check_size(*image.size, max_pixels)
+        if kind == "Jpeg":
+            image = opener(jpeg.strict(file, image))
         samples = rgb16.decode(image, file) if rgb16.is_rgb16(image) else _samples(image)
         return _upright(samples, image)
 
@@ -120,9 +123,7 @@ def _samples(image: ImageFile) -> NDArray[Any]:
         if bits == 12:
             samples = np.bitwise_or(samples << 4, samples >> 8, dtype=np.uint16)
         return ~samples if inverted else samples
-    image.info.pop("transparency", None)  # alpha is dropped; converting it would be slow, and warns
-    grey = image.mode in ("1", "L", "LA") and image.format != "GIF"  # Pillow calls some GIFs grey, by their palette
-    return np.asarray(image.convert("L" if grey else "RGB"))
+    return pil.samples(image, color=image.format == "GIF")  # Pillow calls some GIFs grey, by their palette
 
 
 def _upright(samples: NDArray[Any], image: ImageFile) -> NDArray[Any]:

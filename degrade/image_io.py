@@ -43,6 +43,7 @@ IMAGE_SUFFIXES = frozenset(
 
 _SCALE = {torch.uint8: 255, torch.uint16: 65535}
 _FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP", "tif": "TIFF", "tiff": "TIFF"}
+_AT_ONCE = 1 << 20  # values
 _PNG_LEVEL = 4  # on photographs 2 % larger than level 6 in 40 % of its time; level 3 is 9 % larger and no faster
 
 
@@ -120,7 +121,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return (text.strip().splitlines() or [type(error).__name__])[0]
+    line = (text.strip().splitlines() or [""])[0]
+    return line if " " in line else f"{type(error).__name__} {line}".strip()  # a number or a name alone says little
 
 
 def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -147,8 +149,7 @@ def to_float(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     if image.dtype not in _SCALE:
         raise TypeError(f"image must be uint8, uint16 or floating point, got {image.dtype}")
     exact = dtype if dtype.itemsize >= 4 else torch.float32  # 65535 is beyond float16
-    scaled: Tensor = image.to(torch.int32).to(exact) / _SCALE[image.dtype]
-    return scaled.to(dtype)
+    return image.to(exact).div_(_SCALE[image.dtype]).to(dtype)
 
 
 def to_integer(image: Tensor, bits: int = 8) -> Tensor:
@@ -165,11 +166,18 @@ def to_integer(image: Tensor, bits: int = 8) -> Tensor:
         raise ValueError(f"bits must be 8 or 16, got {bits}")
     if not image.is_floating_point():
         raise TypeError(f"image must be floating point, got {image.dtype}")
-    if bool(image.isnan().any()):
-        raise ValueError("image must be in [0, 1], got NaN")
-    exact = image.detach().to(image.dtype if image.dtype.itemsize >= 4 else torch.float32)
-    levels = exact.clamp(0, 1) * {8: 255, 16: 65535}[bits]
-    return levels.round().to(torch.int32).to(torch.uint8 if bits == 8 else torch.uint16)
+    kind, scale = (torch.uint8, 255) if bits == 8 else (torch.uint16, 65535)
+    values = image.detach().contiguous().view(-1)
+    levels = torch.empty(image.shape, dtype=kind, device=image.device)
+    step = _AT_ONCE if image.device.type == "cpu" else max(len(values), 1)
+    for start in range(0, len(values), step):  # a little at a time, as each step needs several times its memory
+        some = values[start : start + step]
+        if bool(some.isnan().any()):
+            raise ValueError("image must be in [0, 1], got NaN")
+        exact = some.to(some.dtype if some.dtype.itemsize >= 4 else torch.float32)
+        whole = exact.clamp(0, 1).mul_(scale).round_().to(torch.int32)
+        levels.view(-1)[start : start + step] = whole.to(kind)
+    return levels
 
 
 def encode(image: Tensor, suffix: str, quality: int = 95) -> bytes:

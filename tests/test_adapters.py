@@ -88,6 +88,8 @@ def test_torchvision_keeps_types_and_passes_masks_through(images):
     assert transform(images[0]).shape == (3, 64, 64)
     picture = Image.fromarray(whole[0].permute(1, 2, 0).numpy())
     assert transform(picture).size == (64, 64)
+    with pytest.raises(ValueError, match="mode P cannot come back"):
+        transform(picture.quantize(8))
     sample = {"image": tv_tensors.Image(whole[0]), "mask": tv_tensors.Mask(whole[0, :1]), "label": 3}
     out = v2.Compose([v2.RandomHorizontalFlip(1.0), transform])(sample)
     assert isinstance(out["image"], tv_tensors.Image)

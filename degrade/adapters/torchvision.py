@@ -9,11 +9,11 @@ from torch import Tensor
 
 from degrade import image_io, keyed
 from degrade.base import Degradation
+from degrade.images import pil
 
 try:
     from torchvision import tv_tensors
     from torchvision.transforms import v2
-    from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("degrade.adapters.torchvision needs torchvision: pip install torchvision") from error
 
@@ -21,8 +21,9 @@ except ModuleNotFoundError as error:
 class TorchvisionDegradation(v2.Transform):  # type: ignore[misc]
     """A degradation that works alone and inside `torchvision.transforms.v2.Compose`.
 
-    PIL images and tensors (..., C, H, W), uint8, uint16 or floating point in [0, 1], come back as they came; masks,
-    boxes and labels are passed through. Each image of a batch has its own draw. Keys come from torch's global
+    Tensors (..., C, H, W), uint8, uint16 or floating point in [0, 1], and PIL images of modes L, RGB, LA, RGBA (their
+    alpha is kept) and I;16 come back as they came; PIL images of other modes, which could not, are refused with a
+    ValueError that says how to convert them. Masks, boxes and labels are passed through. Each image of a batch has its own draw. Keys come from torch's global
     generator; field of view masks are estimated.
 
     Args:
@@ -49,7 +50,7 @@ class TorchvisionDegradation(v2.Transform):  # type: ignore[misc]
             degraded = image_io.to_integer(degraded, bits=16 if given.dtype == torch.uint16 else 8)
         degraded = degraded.to(given.dtype)
         if not isinstance(inpt, Tensor):
-            return to_pil_image(degraded)
+            return pil.from_tensor(degraded, like=inpt)
         return tv_tensors.wrap(degraded, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else degraded
 
     @staticmethod
@@ -61,4 +62,7 @@ class TorchvisionDegradation(v2.Transform):  # type: ignore[misc]
 
 
 def _tensor(image: Any) -> Tensor:
-    return image.as_subclass(Tensor) if isinstance(image, Tensor) else pil_to_tensor(image)
+    if isinstance(image, Tensor):
+        return image.as_subclass(Tensor)
+    pil.check_returnable(image)
+    return pil.to_tensor(image)
