@@ -1,9 +1,9 @@
 """Streams: batches of pairs, sequences and unpaired images, made on the device from any source. Nothing is written."""
 
 from degrade.stream.batch import Batch, Images, MixedBatch, UnpairedBatch
-from degrade.stream.loading import StreamError
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.pairs import PairStream
+from degrade.stream.pool import StreamError
 from degrade.stream.source import Source, SourceError
 from degrade.stream.unpaired import MixedStream, UnpairedStream
 

@@ -15,9 +15,9 @@ from degrade.stream.ahead import ahead
 from degrade.stream.batch import Images, Record
 from degrade.stream.lane import Lane
 from degrade.stream.loading import Loader
+from degrade.stream.passes import Pass, Progress, Step
 
 Made = TypeVar("Made", bound=Record)
-Step = Sequence[range]
 
 
 class Stream(ABC, Generic[Made]):
@@ -28,6 +28,8 @@ class Stream(ABC, Generic[Made]):
     by another, always the same one.
 
     Iterating goes through the epoch that `set_epoch` named, 0 at first; doing so again gives the same batches again.
+    Iterators are independent: any number of them can be in use at the same time, also nested and in several threads,
+    and each gives what it would give alone.
     """
 
     def __init__(
@@ -57,37 +59,29 @@ class Stream(ABC, Generic[Made]):
         self._seed, self._drop_last = seed, drop_last
         self._rank, self._world_size = rank, world_size
         self._loader = Loader([lane.reader for lane in lanes], workers, self.device.type == "cuda", cache_bytes)
-        self._epoch = 0
-        self._start = self._position = [0] * len(lanes)
+        self._progress = Progress(len(lanes))
 
     # the interface
 
     @property
     def epoch(self) -> int:
         """The epoch that iterating goes through."""
-        return self._epoch
+        return self._progress.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch: the order, the geometry and the degradations of the next iteration.
 
-        Naming the epoch that `load_state_dict` has restored keeps the place in it.
+        Naming the epoch that `load_state_dict` has restored keeps the place in it. Iterators in use stay in theirs.
         """
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._start = self._position = [0] * len(self._lanes)
+        self._progress.set_epoch(epoch)
 
     def __len__(self) -> int:
         """How many batches a whole epoch has on each process."""
         return len(self._plan([0] * len(self._lanes)))
 
-    def __iter__(self) -> Iterator[Made]:
+    def __iter__(self) -> Pass[Made]:
         """The rest of the epoch after `load_state_dict`; otherwise all of it."""
-        start, self._start = self._start, [0] * len(self._lanes)
-        self._position = start
-        with self._loader.watched():
-            for step, batch in ahead(self._batches(self._plan(start), self._epoch), self.device):
-                self._position = [positions.stop for positions in step]
-                yield batch
+        return Pass(self._progress, self._start, self._identity)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -95,8 +89,14 @@ class Stream(ABC, Generic[Made]):
         return dict(self._loader.failed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is: after the batch that was handed out last. Numbers only."""
-        return {"epoch": self._epoch, "position": list(self._position), **self._identity()}
+        """Where the stream is: after the batch that was handed out last. Numbers only.
+
+        With several iterators in use, neither at their end nor dropped, it is the place of the one advanced last: a
+        look at some batches in mid-epoch does not disturb it, unless that iterator is kept. Each iterator has a
+        `state_dict` of its own, to the same purpose. `set_epoch` ends the use of the iterators before it.
+        """
+        epoch, position = self._progress.place()
+        return {"epoch": epoch, "position": list(position), **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from where another stream was, with any number of workers; the next iteration yields the rest.
@@ -110,8 +110,7 @@ class Stream(ABC, Generic[Made]):
                 raise ValueError(
                     f"the state has {name} = {state.get(name)}, this stream {value}: they cannot be joined"
                 )
-        self._epoch = int(state["epoch"])
-        self._start = self._position = [int(position) for position in state["position"]]
+        self._progress.restore(int(state["epoch"]), [int(position) for position in state["position"]])
 
     # for subclasses
 
@@ -138,6 +137,9 @@ class Stream(ABC, Generic[Made]):
         ids = [keyed.string_id("\n".join(lane.source.ids)) for lane in self._lanes]
         sizes = [len(lane) for lane in self._lanes]
         return {"seed": self._seed, "samples": sizes, "batch_sizes": self._batch_sizes, "sources": ids}
+
+    def _start(self, epoch: int, position: list[int]) -> Iterator[tuple[Step, Made]]:
+        return ahead(self._batches(self._plan(position), epoch), self.device)
 
     def _batches(self, steps: list[Step], epoch: int) -> Iterator[tuple[Step, Made]]:
         rank, world_size = self._team()

@@ -1,32 +1,30 @@
-"""Worker processes that decode ahead, and a cache of what they have decoded."""
+"""What a stream's passes read: by worker processes ahead of its use, and from a cache of what was decoded."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from degrade.stream.reading import Decoded, Reader, Reading, read_all
+from degrade.stream.packing import unpack
+from degrade.stream.pool import Pool, StreamError
+from degrade.stream.reading import Decoded, Reader, Reading, Request, read_all
 from degrade.stream.source import SourceError
 
 _LOG = logging.getLogger("degrade.stream")
+_AHEAD = 2
+"""Requests under way for each worker of a pass."""
 
-Request = list[tuple[int, int]]
-"""The images of one step: (which reader, which index) each."""
-
-
-class StreamError(RuntimeError):
-    """A stream that cannot go on, such as after the death of one of its loading processes."""
+Pending = tuple[Request, Request, int | None]
+"""A request, the part of it that is not in the cache, and the ticket for that part where workers read it."""
 
 
 class Loader:
-    """Reads requests ahead of their use, in order.
+    """Reads requests ahead of their use, in order, for any number of passes at the same time.
 
     Args:
         readers: of the sources.
@@ -38,69 +36,81 @@ class Loader:
 
     def __init__(self, readers: list[Reader], workers: int, pinned: bool, cache_bytes: int) -> None:
         self.failed: dict[str, str] = {}
+        self._readers, self._workers, self._pinned = readers, workers, pinned
         self._cache: dict[tuple[int, int], Decoded] = {}
         self._room = cache_bytes
-        self._workers = workers
-        self._pending = _Pending()
-        self._readers = _Readers(readers)
-        self._pinned = pinned
-        self._processes: DataLoader[Reading] | None = None
+        self._pool: Pool | None = None
+        self._lock = threading.Lock()
         self._noted: set[str] = set()
         for reader in readers:
             self._note(reader.notes)
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[list[Decoded]]:
-        """What is asked for, request by request."""
-        asked: deque[tuple[Request, Request]] = deque()
+        """What is asked for, request by request.
 
-        def missing() -> Iterator[Request]:
-            for request in requests:
+        Raises:
+            SourceError: a source of which no image can be read any more.
+            StreamError: a worker has died, or something else came back than was asked for.
+        """
+        pool = self._shared_pool()
+        asked: deque[Pending] = deque()
+        coming = iter(requests)
+
+        def ask() -> None:
+            while len(asked) < max(1, _AHEAD * self._workers) and (request := next(coming, None)) is not None:
                 wanted = [entry for entry in dict.fromkeys(request) if entry not in self._cache]
-                asked.append((request, wanted))
-                yield wanted
+                asked.append((request, wanted, pool.submit(wanted) if pool and wanted else None))
 
-        for reading in self._read(missing()):
-            request, wanted = asked.popleft()
-            self._report(reading)
-            fresh = dict(zip(wanted, reading.decoded, strict=True))
-            for entry, decoded in fresh.items():
-                self._keep(entry, decoded)
-            yield [fresh[entry] if entry in fresh else self._cache[entry] for entry in request]
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Says what is the matter where PyTorch notices a dead worker, which it may at any moment."""
         try:
-            yield
-        except RuntimeError as error:
-            if isinstance(error, StreamError) or "DataLoader worker" not in str(error):
-                raise
-            raise self._died(error) from error
+            ask()
+            while asked:
+                request, wanted, ticket = asked[0]
+                reading = self._read(wanted, ticket, pool)
+                asked.popleft()
+                if pool:
+                    ask()  # the workers go on while this is used
+                yield self._taken(request, wanted, reading)
+                ask()
+        finally:
+            if pool:
+                pool.cancel(ticket for _, _, ticket in asked if ticket is not None)
 
-    def _died(self, error: Exception) -> StreamError:
-        self._processes = None
-        reason = " ".join(str(error).split()).rstrip(". ")
-        return StreamError(
-            f"a process that decodes images died ({reason or type(error).__name__}). "
-            "If nobody killed it, memory has probably run out: use fewer workers, or smaller images"
-        )
+    def _read(self, wanted: Request, ticket: int | None, pool: Pool | None) -> Reading:
+        if pool is not None and ticket is not None:
+            return unpack(pool.result(ticket), self._pinned)
+        reading = read_all(self._readers, wanted)
+        return reading.pin_memory() if self._pinned else reading
 
-    def _read(self, requests: Iterator[Request]) -> Iterator[Reading]:
-        if self._processes is None:
-            self._processes = DataLoader(
-                self._readers,
-                batch_sampler=self._pending,
-                num_workers=self._workers,
-                persistent_workers=self._workers > 0,
-                collate_fn=_whole,
-                pin_memory=self._pinned,
-                generator=torch.Generator(),  # it draws seeds for its workers, otherwise from the global generator
+    def _taken(self, request: Request, wanted: Request, reading: Reading) -> list[Decoded]:
+        """A request's images, from what was read and from the cache."""
+        self._report(reading)
+        self._check(wanted, reading)
+        fresh = dict(zip(wanted, reading.decoded, strict=True))
+        for entry, decoded in fresh.items():
+            self._keep(entry, decoded)
+        return [fresh[entry] if entry in fresh else self._cache[entry] for entry in request]
+
+    def _check(self, wanted: Request, reading: Reading) -> None:
+        """StreamError where something else was read than was asked for."""
+
+        def is_right(asked: tuple[int, int], entry: Decoded) -> bool:
+            reader, index = asked
+            return entry.asked == asked and (
+                entry.index == index or self._readers[reader].source.ids[index] in reading.failures
             )
-        self._pending.requests = requests
-        try:
-            yield from self._processes
-        except (OSError, EOFError) as error:  # the other end of a pipe is gone
-            raise self._died(error) from error
+
+        if len(wanted) != len(reading.decoded) or not all(map(is_right, wanted, reading.decoded)):
+            found = [(*entry.asked, entry.index) for entry in reading.decoded]
+            raise StreamError(f"asked for the images {wanted} (source, number), got {found}: none of them is used")
+
+    def _shared_pool(self) -> Pool | None:
+        """The worker processes, started when they are first needed, and again after one has died."""
+        if not self._workers:
+            return None
+        with self._lock:
+            if self._pool is None or not self._pool.usable:
+                self._pool = Pool(self._readers, self._workers)
+            return self._pool
 
     def _report(self, reading: Reading) -> None:
         for id_, reason in reading.failures.items():
@@ -118,33 +128,16 @@ class Loader:
                 _LOG.warning("%s", note)
 
     def _keep(self, entry: tuple[int, int], decoded: Decoded) -> None:
-        if decoded.bytes <= self._room and entry not in self._cache:
+        with self._lock:
+            if decoded.bytes > self._room or entry in self._cache:
+                return
             self._room -= decoded.bytes
-            # what comes from a worker holds a file descriptor for as long as it lives
+            # what comes from a worker is part of a larger block, with a file descriptor, for as long as it lives
             self._cache[entry] = decoded.each(Tensor.clone) if self._workers else decoded
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: the cache goes along, the worker processes do not."""
+        return {**self.__dict__, "_pool": None, "_lock": None}
 
-class _Readers(Dataset[Reading]):
-    """The data set that the worker processes see: a request is an item."""
-
-    def __init__(self, readers: list[Reader]) -> None:
-        self._readers = readers
-
-    def __getitem__(self, entry: tuple[int, int]) -> Reading:
-        return read_all(self._readers, [entry])
-
-    def __getitems__(self, request: Request) -> Reading:
-        return read_all(self._readers, request)
-
-
-class _Pending:
-    """The requests of the running epoch, as the sampler of a data loader that outlives it."""
-
-    requests: Iterator[Request] = iter(())
-
-    def __iter__(self) -> Iterator[Request]:
-        return self.requests
-
-
-def _whole(reading: Any) -> Any:
-    return reading  # already one object, not a list of items
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())

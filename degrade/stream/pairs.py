@@ -10,11 +10,12 @@ from degrade import keyed
 from degrade.base import Degradation
 from degrade.recipes import recipe as open_recipe
 from degrade.sequence import SeqLC
-from degrade.stream.base import Step, Stream
+from degrade.stream.base import Stream
 from degrade.stream.batch import Batch, Images
 from degrade.stream.geometry import Geometry
 from degrade.stream.lane import Lane
 from degrade.stream.opening import SourceLike, open_source
+from degrade.stream.passes import Step
 
 
 class PairStream(Stream[Batch]):

@@ -23,17 +23,23 @@ _LOOKS = 8
 """So many further images are looked at where the first does not tell the scale of the maps."""
 
 
+Request = list[tuple[int, int]]
+"""The images of one step: (which reader, which index) each."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """An image and its maps: uint8, uint16 or float32 (C, H, W), one size.
 
     Attributes:
-        index: of the image within its source.
+        asked: which (reader, index) it was read for.
+        index: of the image within its source; another one where that could not be used.
         images: "image" and the maps, white being the full scale.
         binary: the maps that hold only black and white.
         kinds: of the maps as the source holds them.
     """
 
+    asked: tuple[int, int]
     index: int
     images: Sample
     binary: frozenset[str]
@@ -149,7 +155,7 @@ class Reader:
         if self._names is not None and sample.keys() != self._names:
             raise ImageError(f"it has {_names(sample)}; the source's first image has {_names(self._names)}")
         binary = frozenset(name for name, extra in sample.items() if name != "image" and _is_binary(extra))
-        return Decoded(index, sample, binary, kinds)
+        return Decoded((0, index), index, sample, binary, kinds)
 
     def _with_channels(self, image: Tensor) -> Tensor:
         if image.shape[0] in self._channels:
@@ -159,12 +165,12 @@ class Reader:
         return plane(image)
 
 
-def read_all(readers: list[Reader], requests: list[tuple[int, int]]) -> Reading:
+def read_all(readers: list[Reader], requests: Request) -> Reading:
     """The images (reader, index) that are asked for; on a source that cannot be read it stops and says so."""
     whole = Reading([], {})
     for reader, index in requests:
         reading = readers[reader].read(index)
-        whole.decoded += reading.decoded
+        whole.decoded += [replace(entry, asked=(reader, index)) for entry in reading.decoded]
         whole.failures |= reading.failures
         whole.notes += reading.notes
         if reading.fatal:

@@ -10,12 +10,13 @@ from degrade.base import Degradation
 from degrade.recipes import recipe as open_recipe
 from degrade.sequence import SeqLC
 from degrade.stream import order
-from degrade.stream.base import Step, Stream
+from degrade.stream.base import Stream
 from degrade.stream.batch import Images, MixedBatch, UnpairedBatch
 from degrade.stream.geometry import Geometry
 from degrade.stream.lane import FieldOfView, Lane
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.pairs import pair
+from degrade.stream.passes import Step
 
 
 class UnpairedStream(Stream[UnpairedBatch]):

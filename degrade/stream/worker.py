@@ -1,0 +1,86 @@
+"""What a worker process of a stream does: reads what it is asked for, until its parent says so or is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import random
+import signal
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+
+from degrade.stream.packing import Packed, pack
+from degrade.stream.reading import Reader, Request, read_all
+
+IGNORED = frozenset(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
+"""Signals that terminals and schedulers send to a whole group of processes: they are for the main process, which may
+want to finish the step that it is in. Its workers end with it."""
+
+_PATIENCE = 1.0
+_GRACE = 5.0
+
+_Inbox = queue.SimpleQueue[tuple[int, Request] | None]
+
+
+def serve(readers: list[Reader], connection: Connection[Any, Any], number: int) -> None:
+    """The main function of a worker: answers (ticket, request) by (ticket, `Packed`), or (ticket, text of an error).
+
+    Args:
+        readers: of the stream's sources.
+        connection: to the parent. None over it ends the worker; the parent's death does so within seconds.
+        number: which of the workers this is.
+    """
+    for name in IGNORED:
+        signal.signal(name, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)  # the parent has held them back until now
+    torch.set_num_threads(1)
+    torch.manual_seed(number)  # for data sets that draw numbers: each worker others
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002
+    inbox: _Inbox = queue.SimpleQueue()
+    ended = threading.Event()
+    threading.Thread(target=_listen, args=(connection, inbox, ended), daemon=True).start()
+    while (message := inbox.get()) is not None and not ended.is_set():
+        ticket, request = message
+        try:
+            connection.send((ticket, _answer(readers, request)))
+        except OSError:  # the parent is gone
+            return
+
+
+def _answer(readers: list[Reader], request: Request) -> Packed | str:
+    try:
+        return pack(read_all(readers, request))
+    except Exception:
+        return traceback.format_exc()
+
+
+def _listen(connection: Connection[Any, Any], inbox: _Inbox, ended: threading.Event) -> None:
+    """Takes requests in at once, so that the parent never waits until it is rid of one, and watches the parent."""
+    first, parent = os.getppid(), multiprocessing.parent_process()
+    orphaned = False
+    while not orphaned:
+        try:
+            if connection.poll(_PATIENCE):
+                message = connection.recv()
+                if message is None:
+                    break
+                inbox.put(message)
+            orphaned = os.getppid() != first or (parent is not None and not parent.is_alive())
+        except (EOFError, OSError):
+            break
+    ended.set()
+    inbox.put(None)
+    if orphaned:  # the main thread may be busy for long, or wait for somebody to take an image
+        time.sleep(_GRACE)
+        os._exit(1)
