@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from degrade import image_io
+from degrade.stream.folders import LeftOut, find_images, relative, without_repetitions
+from degrade.stream.lists import LIST_SUFFIXES, read_list
 from degrade.stream.source import Sample, Source, SourceError
-
-LIST_SUFFIXES = (".txt", ".lst", ".list")
+from degrade.text import shown
 
 
 class FileSource(Source):
@@ -18,8 +20,9 @@ class FileSource(Source):
 
     Args:
         folder: what the ids are relative to.
-        paths: the files; repeated ones count once.
-        title, path, others: see `Source`.
+        paths: the files; repeated ones count once, and are added to what is left out.
+        title, path: see `Source`.
+        left_out: what was passed over before.
         max_pixels: larger images are refused before they are decoded.
         window: for DICOM, see `degrade.image_io.read`.
     """
@@ -27,17 +30,19 @@ class FileSource(Source):
     def __init__(
         self,
         folder: Path,
-        paths: Iterable[Path],
+        paths: Sequence[Path],
         title: str,
         *,
         path: Path | None = None,
-        others: int = 0,
+        left_out: LeftOut | None = None,
         max_pixels: int = 100_000_000,
         window: image_io.Window | None = None,
     ) -> None:
-        self.title, self.path, self.others = title, path, others
-        self._paths = list(dict.fromkeys(paths))
-        self._origins = [_relative(file, folder) for file in self._paths]
+        left_out = left_out or LeftOut()
+        self._paths = list(without_repetitions(paths, folder, left_out))
+        self.title, self.path = title, path
+        self.others, self.left_out = left_out.count, left_out.names
+        self._origins = [relative(file, folder) for file in self._paths]
         self.ids = make_ids(self._origins)
         self._max_pixels, self._window = max_pixels, window
 
@@ -48,6 +53,10 @@ class FileSource(Source):
         except image_io.ImageError as error:
             reason = str(error).removeprefix(f"cannot read {os.fspath(path)!r}: ")
             raise image_io.ImageError(reason) from None
+        except UnicodeEncodeError as error:
+            raise image_io.ImageError(
+                f"its name cannot be written in this system's encoding, {error.encoding}"
+            ) from None
 
     def origin(self, index: int) -> str:
         return self._origins[index]
@@ -61,27 +70,32 @@ _PAIRS = ("clean", "degraded", "manifest.jsonl")  # what `degrade synth` writes
 
 def open_path(path: Path, max_pixels: int, window: image_io.Window | None) -> FileSource:
     """A folder (recursively, in sorted order, hidden things passed over), a list of paths, or one image file."""
-    text = os.fspath(path)
-    others = 0
-    if path.is_dir():
+    text, folder, left_out = os.fspath(path), path.parent, LeftOut()
+    if _is_folder(path):
         if all((path / part).exists() for part in _PAIRS):
             raise SourceError(
                 f"{text!r} holds pairs, its clean images, its degraded ones and their masks: give one of its folders, "
                 f"such as {os.fspath(path / 'clean')!r}"
             )
-        found = list(_files(path))
-        paths = [file for file in found if file.suffix.lower() in image_io.IMAGE_SUFFIXES]
-        folder, others = path, len(found) - len(paths)
-    elif not path.exists():
-        raise SourceError(f"{text!r} does not exist")
-    elif path.suffix.lower() in LIST_SUFFIXES:
-        folder, paths = path.parent, _lines(path)
+        folder = path
+        paths, left_out = find_images(path)
     else:
-        folder, paths = path.parent, [path]
+        paths = read_list(path) if path.suffix.lower() in LIST_SUFFIXES else [path]
     if not paths:
-        beside = f" ({others} other files)" if others else ""
+        beside = f" ({left_out.count} other files)" if left_out.count else ""
         raise SourceError(f"{text!r} holds no images{beside}; looked for {', '.join(sorted(image_io.IMAGE_SUFFIXES))}")
-    return FileSource(folder, paths, repr(text), path=path, others=others, max_pixels=max_pixels, window=window)
+    return FileSource(folder, paths, repr(text), path=path, left_out=left_out, max_pixels=max_pixels, window=window)
+
+
+def _is_folder(path: Path) -> bool:
+    """Raises SourceError where there is nothing, or a name that nothing can have."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(f"{os.fspath(path)!r} does not exist") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL, or a name beyond the system's encoding
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SourceError(f"cannot open {shown(os.fspath(path))}: {reason}") from None
 
 
 def list_of_files(paths: Sequence[str | os.PathLike[str]], max_pixels: int) -> FileSource:
@@ -129,28 +143,3 @@ def _inside(name: str) -> str:
 def _without_suffix(name: str) -> str:
     suffix = PurePosixPath(name).suffix
     return name.removesuffix(suffix) if suffix.lower() in image_io.IMAGE_SUFFIXES else name
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder`, with slashes, and with a mark for each byte that is no UTF-8."""
-    try:
-        text = os.path.relpath(path, folder)
-    except ValueError:  # another drive of Windows
-        text = path.name
-    return Path(text).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder that is not hidden, sorted by folder and name."""
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _lines(path: Path) -> list[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read the list {os.fspath(path)!r}: {error}") from None
-    names = (line.strip() for line in lines)
-    return [path.parent / name for name in names if name and not name.startswith("#")]

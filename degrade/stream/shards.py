@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from degrade import image_io
 from degrade.stream.files import make_ids
+from degrade.stream.folders import LeftOut
 from degrade.stream.source import Sample, Source, SourceError, plane
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass
 class _Entry:
-    """Where the files of one sample lie within a shard: offset and size by extension."""
+    """Where the files of one sample lie within a shard: offset and size by name, "image" among them."""
 
     shard: int
     key: str
     members: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A file of a shard: its name, the name without the suffix, offset and size; the suffix is an image's, or not."""
+
+    name: str
+    stem: str
+    place: tuple[int, int]
+    is_image: bool
+    is_file: bool = True
+
+
 class ShardSource(Source):
     """The samples of WebDataset tar files on this machine's file system.
 
-    The files of a sample share a name up to the first dot: `left/a.png` is the image (the first one with an image
-    suffix and nothing before it), `left/a.vessels.png` its map "vessels", `left/a.mask.png` its field of view; other
-    files are passed over. Only the headers are read here. Nothing is ever unpacked to disk.
+    `left/a.png` is an image with the key `left/a`, `left/a.vessels.png` its map "vessels", `left/a.mask.png` its field
+    of view. Names may have dots, as in `p3.2021.png`: what counts is
+
+    - `KEY.NAME.png` is the map NAME of `KEY` where the same shard has `KEY` as an image and NAME is a word (letters,
+      digits and underscores, no digit first)
+    - where it has no such image, but NAME is a map of some other image, it is left out: a map without its image
+    - any other name with the suffix of an image is an image, and its key is the name without the suffix
+
+    Of several files that would be the same image or map the first counts. All that is left out, files without the
+    suffix of an image included, is counted in `others`, hidden files apart. Only the headers are read here. Nothing is
+    ever unpacked to disk.
 
     Args:
         urls: paths, also with braces: "shards/{0000..0015}.tar".
@@ -45,9 +70,20 @@ class ShardSource(Source):
             raise ModuleNotFoundError(
                 "tar shards are read with the package webdataset: pip install 'degrade-enhance[webdataset]'"
             ) from None
-        self._shards = [Path(url) for url in (expand_urls(urls) if isinstance(urls, str) else urls)]
+        try:
+            self._shards = [Path(url) for url in (expand_urls(urls) if isinstance(urls, str) else urls)]
+        except (ValueError, AssertionError) as error:  # braces without an end, or a variable that is not set
+            raise SourceError(f"cannot read the shards {urls!r}: {error}") from None
         self._max_pixels = max_pixels
-        self._entries = [entry for number, shard in enumerate(self._shards) for entry in _index(shard, number)]
+        contents = [list(_members(shard)) for shard in self._shards]
+        images = [_images(members) for members in contents]
+        maps = set().union(*(_maps(members, keys) for members, keys in zip(contents, images, strict=True)))
+        left_out = LeftOut()
+        self._entries: list[_Entry] = []
+        for number, (members, keys) in enumerate(zip(contents, images, strict=True)):
+            prefix = f"{self._shards[number].name}:" if len(self._shards) > 1 else ""
+            self._entries += _samples(members, keys, maps, number, left_out, prefix)
+        self.others, self.left_out = left_out.count, left_out.names
         self.title = f"{len(self._shards)} shards ({os.fspath(self._shards[0])!r})"
         if not self._entries:
             raise SourceError(f"{self.title} hold no images")
@@ -71,22 +107,68 @@ class ShardSource(Source):
         return f"{self._shards[entry.shard].name}:{entry.key}"
 
 
-def _index(shard: Path, number: int) -> list[_Entry]:
-    """The samples of a shard that have an image."""
-    from webdataset.tariterators import base_plus_ext
-
-    entries: dict[str, _Entry] = {}
+def _members(shard: Path) -> Iterator[_Member]:
+    """The files of a shard in order, folders and hidden files apart."""
     try:
+        if not stat.S_ISREG(os.stat(shard).st_mode):
+            raise SourceError(f"cannot read the shard {os.fspath(shard)!r}: not a regular file")
         with tarfile.open(shard, "r:") as archive:  # compressed shards cannot be read in any order
             for member in archive:
-                key, extension = base_plus_ext(member.name)
-                if key is None or not member.isreg():
+                stem, suffix = os.path.splitext(member.name)
+                if member.isdir() or os.path.basename(stem).startswith("."):
                     continue
-                entry = entries.setdefault(key, _Entry(number, key))
-                name, _, suffix = f".{extension}".rpartition(".")
-                if f".{suffix.lower()}" in image_io.IMAGE_SUFFIXES:
-                    entry.members.setdefault(name.removeprefix(".") or "image", (member.offset_data, member.size))
-    except (OSError, tarfile.TarError) as error:
+                yield _Member(
+                    member.name,
+                    stem,
+                    (member.offset_data, member.size),
+                    is_image=suffix.lower() in image_io.IMAGE_SUFFIXES,
+                    is_file=member.isreg() and not member.issparse(),
+                )
+    except (OSError, ValueError, tarfile.TarError) as error:
+        if isinstance(error, SourceError):
+            raise
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise SourceError(f"cannot read the shard {os.fspath(shard)!r}: {reason}") from None
-    return [entry for entry in entries.values() if "image" in entry.members]
+
+
+def _split(stem: str) -> tuple[str, str]:
+    """KEY and NAME of what could be a map; ("", "") where NAME is no word."""
+    key, dot, name = stem.rpartition(".")
+    return (key, name) if dot and "/" not in name and _WORD.fullmatch(name) else ("", "")
+
+
+def _images(members: list[_Member]) -> set[str]:
+    """The keys of a shard's images: the names that are no maps of images themselves."""
+    keys: set[str] = set()
+    for stem in sorted({member.stem for member in members if member.is_image and member.is_file}, key=len):
+        if _split(stem)[0] not in keys:
+            keys.add(stem)
+    return keys
+
+
+def _maps(members: list[_Member], keys: set[str]) -> set[str]:
+    """The names that some image of a shard has a map of."""
+    names = (_split(member.stem) for member in members if member.is_image and member.is_file)
+    return {name for key, name in names if key in keys}
+
+
+def _samples(
+    members: list[_Member], keys: set[str], maps: set[str], number: int, left_out: LeftOut, prefix: str
+) -> list[_Entry]:
+    entries: dict[str, _Entry] = {}
+    for member in members:
+        key, name = _split(member.stem)
+        if not member.is_file:
+            left_out.add(prefix + member.name, "not a regular file")
+        elif not member.is_image:
+            left_out.add(prefix + member.name)
+        elif name in maps and key not in keys:
+            left_out.add(prefix + member.name, "a map without its image")
+        else:
+            key, name = (key, name) if key in keys else (member.stem, "image")
+            entry = entries.setdefault(key, _Entry(number, key))
+            if name in entry.members:
+                left_out.add(prefix + member.name, "named again")
+            else:
+                entry.members[name] = member.place
+    return list(entries.values())

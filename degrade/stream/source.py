@@ -26,13 +26,16 @@ class Source(ABC):
         ids: who they are, unique; keys are made from them.
         title: what messages call the source.
         path: the folder or file that it is, if it is one.
-        others: files of a folder that are no images.
+        others: how many things that were there are no images of this source: other files, maps without their image,
+            what is named twice, folders that cannot be read. Hidden files and folders do not count.
+        left_out: the names of the first few of them, with a reason in parentheses where it is not the suffix.
     """
 
     ids: Sequence[str]
     title: str
     path: Path | None = None
     others: int = 0
+    left_out: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +76,7 @@ class _Some(Source):
     def __init__(self, source: Source, places: list[int]) -> None:
         self._source, self._places = source, places
         self.ids = [source.ids[place] for place in places]
-        self.title, self.path, self.others = source.title, source.path, source.others
+        self.title, self.path, self.others, self.left_out = source.title, source.path, source.others, source.left_out
 
     def load(self, index: int) -> Sample:
         return self._source.load(self._places[index])
@@ -103,7 +106,8 @@ class _Mapped(Source):
                     f"{missing[0]!r} first; source.subset(ids) keeps those that have it"
                 )
             self._places[name] = place
-        self.ids, self.title, self.path, self.others = source.ids, source.title, source.path, source.others
+        self.ids, self.title, self.path = source.ids, source.title, source.path
+        self.others, self.left_out = source.others, source.left_out
 
     def load(self, index: int) -> Sample:
         sample = self._source.load(index)
