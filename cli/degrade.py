@@ -13,7 +13,9 @@ from cli.fit import fit
 from cli.options import Refusal
 from cli.preview import preview
 from cli.replay import replay
+from cli.standard_streams import open_closed
 from cli.synth import synth
+from cli.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,6 +30,7 @@ def main(context: click.Context) -> None:
       degrade preview photographs/ sheet.png           what a recipe does to your images
       degrade synth photographs/ pairs --views 4       the data set
     """
+    open_closed()
     # sums of floats depend on the number of threads: with one, every machine and process writes the same bytes
     context.call_on_close(partial(torch.set_num_threads, torch.get_num_threads()))
     torch.set_num_threads(1)
@@ -52,7 +55,7 @@ def recipes(name: str | None) -> None:
             click.echo(f"{'':{width}}{line}")
 
 
-for command in (synth, preview, replay, fit, check):
+for command in (synth, verify, preview, replay, fit, check):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from cli.apply import apply
 from cli.evaluate import evaluate_
 from cli.export import export
 from cli.segmenter import segmenter
+from cli.standard_streams import open_closed
 from cli.train import train_command
 from enhance.networks import NETWORKS
 from enhance.networks.summary import facts
@@ -23,6 +24,7 @@ def main() -> None:
       enhance networks        what there is, and what it costs
       enhance train --help    how to train one
     """
+    open_closed()
 
 
 @main.command(epilog="GFLOP: of one pass over one image of the given size, two per multiplication and addition.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from cli.options import Refusal
 from degrade import image_io, stream
+from degrade.pairs.items import Item, Items
+
+__all__ = ["SOURCE_HELP", "Item", "Items", "Source", "open_source"]
 
 SOURCE_HELP = """\b
 SOURCE is one of
@@ -23,34 +25,21 @@ SOURCE is one of
 
 
 @dataclass(frozen=True)
-class Item:
-    """One image of SOURCE: `id` is what it is called in DEST, `source` what it is called in SOURCE."""
-
-    index: int
-    id: str
-    source: str
-    path: Path | None
-    origin: stream.Source
-
-    def load(self) -> Tensor:
-        """uint8 or uint16 (C, H, W); `image_io.ImageError`, without the path, where that fails."""
-        return self.origin.load(self.index)["image"]
-
-
-@dataclass(frozen=True)
 class Source:
-    """The items of SOURCE in order; how many files of a folder were passed over; the folder or file itself."""
+    """The items of SOURCE in order; how many files were left out, and the first of them; the folder or file itself."""
 
-    items: list[Item]
+    items: Items
     others: int = 0
     path: Path | None = None
+    left_out: Sequence[str] = ()
 
 
-def open_source(text: str, window: image_io.Window | None = None, max_pixels: int = 100_000_000) -> Source:
+def open_source(
+    text: str, window: image_io.Window | None = None, max_pixels: int = 100_000_000, limit: int | None = None
+) -> Source:
     """Reads what SOURCE names, as `degrade.stream.open_source` does. Nothing is decoded yet."""
     try:
         found = stream.open_source(text, window=window, max_pixels=max_pixels)
     except (stream.SourceError, ModuleNotFoundError) as error:
         raise Refusal("SOURCE", str(error)) from None
-    items = [Item(i, id_, found.origin(i), found.file(i), found) for i, id_ in enumerate(found.ids)]
-    return Source(items, found.others, found.path)
+    return Source(Items(found, limit), found.others, found.path, getattr(found, "left_out", ()))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 import torch
 from tqdm import tqdm
 
-from cli import manifest
-from cli.dataset import DataSet
-from cli.options import read_device, read_recipe, read_window, recipe_options, window_option
-from cli.pipeline import Outcome, Plan, synthesise
-from cli.processes import Team, cores, team
+from cli import problems
+from cli.options import Refusal, read_device, read_recipe, read_window, recipe_options, window_option
 from cli.sources import SOURCE_HELP, Source, open_source
+from degrade.pairs.dataset import Settings, window_text
+from degrade.pairs.errors import PairsError
+from degrade.pairs.layout import FAILED
+from degrade.pairs.making import Outcome, Plan
+from degrade.pairs.processes import cores, team
+from degrade.pairs.synthesis import synthesize
 
 _SHOWN = 20
 
@@ -45,7 +51,12 @@ Examples:
 @click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
 @recipe_options
 @click.option(
-    "--views", type=click.IntRange(1), metavar="K", default=1, show_default=True, help="Degraded images per image."
+    "--views",
+    type=click.IntRange(1, 1_000_000),
+    metavar="K",
+    default=1,
+    show_default=True,
+    help="Degraded images per image.",
 )
 @click.option(
     "--size",
@@ -90,7 +101,12 @@ Examples:
 )
 @window_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.  [default: all]")
-@click.option("--resume", is_flag=True, help="Continue a run that was stopped; the result is the same as without.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue a run that was stopped; the result is the same as without. What is there is compared with SOURCE "
+    "and with its checksums, and made again where it differs.",
+)
 @click.option("--overwrite", is_flag=True, help="Delete the data set in DEST first, and nothing else.")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any image failed.  [default: only if all failed]")
 @click.option(
@@ -126,81 +142,63 @@ def synth(
     if resume and overwrite:
         raise click.UsageError("--resume continues and --overwrite deletes: give one of them")
     made_by = read_recipe(recipe, type_, changes)
-    found = open_source(source, read_window(window), max_pixels)
-    found = Source(found.items[:limit], found.others, found.path)
-    dataset = DataSet(dest, made_by, seed, views, size or 0, int(bits or 0), format_)
+    shown = read_window(window)
+    found = open_source(source, shown, max_pixels, limit)
+    settings = Settings(seed, views, size or 0, int(bits or 0), format_, window_text(shown))
     with team() as us:
         plan = Plan(read_device(device, us.local_rank), batch_size, workers or max(2, cores()))
+        start = time.perf_counter()
         try:
-            sys.exit(_synth(dataset, found, plan, us, resume=resume, overwrite=overwrite, strict=strict))
+            with problems.told("What is written is whole: the same command with --resume continues", dest):
+                outcome = synthesize(
+                    found.items,
+                    dest,
+                    made_by,
+                    settings,
+                    plan,
+                    us,
+                    resume=resume,
+                    overwrite=overwrite,
+                    progress=partial(_bar, shown=us.first),
+                )
         except KeyboardInterrupt:
             click.echo("\nInterrupted. The same command with --resume continues.", err=True)
             sys.exit(130)
         except torch.OutOfMemoryError:
             raise click.ClickException(f"{plan.device} is out of memory: try a smaller --batch-size") from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            message = f"{where}{error.strerror or error}. The same command with --resume continues."
-            raise click.ClickException(message) from None
+        except PairsError as error:
+            raise Refusal(error.argument, str(error)) from None
+        if us.first:
+            sys.exit(_report(dest, found, outcome, views, time.perf_counter() - start, strict))
 
 
-def _synth(
-    dataset: DataSet, source: Source, plan: Plan, us: Team, *, resume: bool, overwrite: bool, strict: bool
-) -> int:
-    """The run of one process; its exit code."""
-    start = time.perf_counter()
-    problem: click.ClickException | None = None
-    if us.first:
-        try:
-            dataset.prepare(source, resume=resume, overwrite=overwrite)
-        except click.ClickException as error:
-            problem = error
-    refused = us.tell(problem is not None)
-    if problem is not None:
-        raise problem
-    if refused:
-        return 2
-    lines = manifest.index(dataset.root)
-    share = us.share(source.items)
-    todo = [item for item in share if not dataset.is_done(item, lines)]
-    bar = tqdm(
-        total=len(share), initial=len(share) - len(todo), unit="image", disable=None if us.first else True, leave=False
-    )
-    with bar, manifest.open_part(dataset.root, us.rank) as part:
-        outcome = synthesise(dataset, todo, plan, part, bar.update)
-    outcomes = us.gather(outcome)
-    if not us.first:
-        return 0
-    outcome = _sum_of(outcomes)
-    outcome.failures.sort(key=lambda failure: failure[0].index)
-    failed = {item for item, _ in outcome.failures}
-    pairs = manifest.merge(dataset.root, (item for item in source.items if item not in failed), dataset.keys)
-    dataset.write_failures(outcome.failures)
-    _report(dataset, source, outcome, pairs, time.perf_counter() - start)
-    return 1 if failed and (strict or len(failed) == len(source.items)) else 0
+@contextmanager
+def _bar(total: int, shown: bool) -> Iterator[Callable[[], object]]:
+    with tqdm(total=total, unit="image", disable=None if shown else True, leave=False) as bar:
+        yield bar.update
 
 
-def _sum_of(outcomes: list[Outcome]) -> Outcome:
-    """What all processes did together."""
-    total = Outcome()
-    for outcome in outcomes:
-        total += outcome
-    return total
-
-
-def _report(dataset: DataSet, source: Source, outcome: Outcome, pairs: int, seconds: float) -> None:
+def _report(dest: Path, source: Source, outcome: Outcome, views: int, seconds: float, strict: bool) -> int:
+    """Tells what came of the run; the exit code."""
     if outcome.written:
         rate = f"{outcome.written / seconds:.1f} images/s"
         click.echo(f"{outcome.written} images in {seconds:.1f} s ({rate}); time: {outcome.shares()}")
-    already = len(source.items) - outcome.written - len(outcome.failures)
-    if already:
-        click.echo(f"{already} images were there already")
+    if outcome.present:
+        click.echo(f"{outcome.present} images were there already, whole and from the same source")
     if source.others:
-        click.echo(f"{source.others} other files ignored")
-    if outcome.failures:
-        click.echo(f"{len(outcome.failures)} images failed; {dataset.root / 'failed.jsonl'} lists them:")
+        named = f": {', '.join(source.left_out[:_SHOWN])}" if source.left_out else ""
+        more = ", ..." if source.left_out and source.others > min(len(source.left_out), _SHOWN) else ""
+        click.echo(f"{source.others} other files ignored{named}{more}")
+    failed = len(outcome.failures)
+    if failed:
+        click.echo(f"{failed} images failed; {dest / FAILED} lists them:")
         for item, error in outcome.failures[:_SHOWN]:
             click.echo(f"  {item.source}: {error}")
-        if len(outcome.failures) > _SHOWN:
-            click.echo(f"  and {len(outcome.failures) - _SHOWN} more")
-    click.echo(f"{pairs} pairs are in {dataset.root}: look into clean and degraded there")
+        if failed > _SHOWN:
+            click.echo(f"  and {failed - _SHOWN} more")
+    claimed = (outcome.claimed - failed) * views
+    if outcome.pairs < claimed:
+        click.echo(f"Error: {claimed} pairs were made and {outcome.pairs} are in {dest}: was it changed?", err=True)
+        return 1
+    click.echo(f"{outcome.pairs} pairs are in {dest}: look into clean and degraded there")
+    return 1 if failed and (strict or failed == outcome.claimed) else 0

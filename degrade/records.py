@@ -1,4 +1,4 @@
-"""Parameters as JSON: one record per degraded image, and the parameter files of the Cofe-Net release read as ours."""
+"""Parameters as JSON: one record per degraded image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from degrade.base import Parameters
-from degrade.functional.blur import REFERENCE_SIDE
-from degrade.fundus import Fundus, law
+from degrade.fundus import law
+from degrade.text import shown
+
+_MOST_NUMBERS = 100_000
 
 Record = dict[str, Any]
-"""Parameter names to numbers and nested lists of numbers; `type` as its three-digit code."""
+"""Parameter names to numbers and nested lists of numbers; `type` as its three-digit code, keys as text."""
 
 
 def to_record(parameters: Parameters, index: int) -> Record:
@@ -24,6 +26,9 @@ def to_record(parameters: Parameters, index: int) -> Record:
     {'brightness': 0.9, 'type': '011'}
     """
     record = {name: _plain(value[index]) for name, value in parameters.items()}
+    for name in record:
+        if name.endswith("_key"):  # 64 bits: as numbers, programs that read float64 would round them
+            record[name] = str(record[name])
     if "type" in record:
         record["type"] = f"{record['type']:03b}"
     return record
@@ -33,86 +38,47 @@ def from_record(record: Mapping[str, Any]) -> Parameters:
     """The inverse of `to_record`, exactly: parameters of one sample, (1, ...) each.
 
     Raises:
-        ValueError: for a record that is not one of ours.
+        ValueError: for a record that is not one of ours. The message names the parameter.
     """
+    if not isinstance(record, Mapping):
+        raise ValueError(f"parameters are names to numbers; got {shown(record)}")
     parameters = {}
     for name, value in record.items():
         try:
-            if name == "type":
-                if value not in law.TYPES:
-                    raise ValueError(f"allowed is one of {', '.join(law.TYPES)}")
-                value = int(value, 2)
-            array = np.asarray(value)
-            kind = torch.int64 if array.dtype.kind == "i" and _is_whole(name) else torch.float32
-            parameters[name] = torch.tensor(array.tolist(), dtype=kind)[None]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"parameter {name!r} = {value!r}: {error}") from None
+            parameters[name] = _read(name, value)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"parameter {shown(name)} = {shown(value)}: {reason}") from None
     return parameters
 
 
-def from_cofe_net(file: Mapping[str, Any]) -> Parameters:
-    """Parameters of one sample from the contents of a Cofe-Net parameter file, for 512 x 512 images.
+def _read(name: str, value: Any) -> Tensor:
+    """One parameter (1, ...)."""
+    if name == "type":
+        if not isinstance(value, str) or value not in law.TYPES:
+            raise ValueError(f"allowed is one of {', '.join(law.TYPES)}")
+        return torch.tensor([int(value, 2)])
+    if name.endswith("_key"):
+        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+        if number is None or not -(2**63) <= number < 2**63:
+            raise ValueError("allowed is a whole number of 64 bits, as text or as a number")
+        return torch.tensor([number])
+    if not _is_numeric(value):
+        raise ValueError("allowed is a number, or a list of numbers")
+    array = np.asarray(value)
+    if array.dtype.kind not in "if" or array.ndim > 2 or array.size > _MOST_NUMBERS:
+        raise ValueError(f"allowed is a number, or a list of at most {_MOST_NUMBERS:,} numbers")
+    kind = torch.int64 if array.dtype.kind == "i" and _is_whole(name) else torch.float32
+    tensor = torch.tensor(array.tolist(), dtype=kind)[None]
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        raise ValueError("allowed are finite numbers")
+    return tensor
 
-    Both spellings are read: the released code's (`halo.num`) and that of the files published with the data set
-    (`halo.style_num`). Stages that the file lacks are left out of the `type`. The files hold the hole's amplitude
-    itself, so no threshold applies. To get the release's own bytes, degrade with `emulate_8bit=True`.
 
-    Raises:
-        ValueError: naming what is missing.
-    """
-    try:
-        return _from_cofe_net(file["params"])
-    except KeyError as error:
-        raise ValueError(f"not a Cofe-Net parameter file: {error} is missing") from None
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"not a Cofe-Net parameter file: {error}") from None
-
-
-def _from_cofe_net(params: Mapping[str, Any]) -> Parameters:
-    side = params.get("size", REFERENCE_SIDE)
-
-    def numbers(*values: float) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64)
-
-    base = law.neutral(Fundus().draw(torch.zeros(1, dtype=torch.int64), side, side))
-    found: dict[str, Tensor] = {}
-    bits = 0
-    if light := params.get("illumination"):
-        bits |= law.ILLUMINATION
-        for name in ("brightness", "contrast", "saturation"):
-            found[name] = numbers(light["color"][f"{name}_factor"])
-        halo, hole = light["halo"], light["hole"]
-        tint = int(halo["style_num"] if "style_num" in halo else halo["num"])
-        if not 0 <= tint < len(law.TINTS):
-            raise ValueError(f"halo tint {tint}: allowed is 0 to {len(law.TINTS) - 1}")
-        found["halo_color"] = law.halo_color(torch.tensor([tint]))
-        found["halo_strength"] = numbers(1)
-        found |= law.halo_geometry(
-            numbers(*halo["center_a"])[None], numbers(halo["dia_a"]), numbers(halo["dia_b"]), (side, side)
-        )
-        found["hole_center"] = (numbers(*hole["center"])[None] + 0.5) / side
-        found["hole_radius"] = numbers(hole["diameter_circle"] // 2) / side
-        found["hole_kernel"] = numbers(hole["rad_w"], hole["rad_h"])[None] / side
-        found["hole_sigma"] = numbers(hole["sigma"]) / side
-        found["hole_depth"] = numbers(-hole["brightness_factor"])
-        found["hole_slope"], found["hole_threshold"] = numbers(0), numbers(0)
-    if spots := params.get("spots"):
-        bits |= law.SPOTS
-        radius = numbers(*(spot["radius"] for spot in spots))[None]
-        found["spot_radius"] = (radius / 2).floor() / side
-        found["spot_height"] = law.spot_height(radius * (REFERENCE_SIDE / side))
-        found["spot_center"] = (torch.stack([numbers(*spot["center"]) for spot in spots])[None] + 0.5) / side
-        found["spot_kernel"] = torch.stack([numbers(spot["rad_w"], spot["rad_h"]) for spot in spots])[None] / side
-        found["spot_sigma"] = numbers(*(spot["sigma"] for spot in spots))[None] / side
-        base["spot_count"] = torch.tensor([len(spots)])
-    if blur := params.get("blur"):
-        bits |= law.BLUR
-        found["blur_sigma"] = numbers(blur["sigma"]) / side
-        found["blur_kernel"] = numbers(blur["rad_w"], blur["rad_h"])[None] / side
-    if not bits:
-        raise KeyError("illumination, spots or blur")
-    base["type"] = torch.tensor([bits])
-    return {**base, **{name: value.to(torch.float32) for name, value in found.items()}}
+def _is_numeric(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, list):
+        return depth < 2 and all(_is_numeric(part, depth + 1) for part in value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _plain(value: Tensor) -> Any:

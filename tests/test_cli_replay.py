@@ -95,7 +95,7 @@ def test_cofe_net_file(published, tmp_path):
     assert (out.int() - image.int()).abs().float().mean() > 2
     emulated = degrade.recipe("cofe-net", emulate_8bit=True)
     clean = image_io.to_float(image)[None]
-    expected = emulated.apply(clean, degrade.records.from_cofe_net(file))
+    expected = emulated.apply(clean, degrade.fundus.release_file.from_cofe_net(file))
     assert (image_io.to_integer(expected[0]).int() - out.int()).abs().max() <= 1
 
 
@@ -127,7 +127,7 @@ def test_mistakes(pairs, tmp_path):
         (tmp_path / "list.json", "JSON object", 2),
         (tmp_path / "text.json", "no JSON", 2),
         (tmp_path / "wrong.json", "type", 2),
-        (tmp_path / "params.json", "missing", 2),
+        (tmp_path / "params.json", "neither illumination, spots nor blur", 2),
         (tmp_path / "less.json", "lack", 1),
     ):
         output = run("replay", parameters, clean, tmp_path / "out.png", code=code).output

@@ -38,7 +38,7 @@ def test_manifest_and_pictures_are_those_of_the_library(pairs):
     d = degrade.recipe(pairs / "recipe.toml")
     for line in lines:
         key = degrade.make_keys(5, [line["id"]], view=line["view"])
-        assert line["key"] == key.item()
+        assert line["key"] == str(key.item())
         drawn, noted = d.draw(key, 64, 64), from_record(line["parameters"])
         assert drawn.keys() == noted.keys()
         assert all(torch.equal(drawn[name], noted[name]) for name in drawn)
@@ -50,7 +50,7 @@ def test_manifest_and_pictures_are_those_of_the_library(pairs):
 
 def test_recipe_file_says_how(pairs, tmp_path):
     made = tomllib.loads((pairs / "recipe.toml").read_text())
-    assert made["synth"] == {"seed": 5, "views": 2, "format": "png"}
+    assert made["synth"] == {"seed": 5, "views": 2, "format": "png", "version": degrade.__version__}
     run("synth", PHANTOMS, tmp_path / "again", "--views", 2, "--seed", 5, "--recipe", pairs / "recipe.toml")
     assert files(tmp_path / "again") == files(pairs)
 
@@ -226,4 +226,4 @@ def test_phantom_mistakes(tmp_path, source):
 
 def test_manifest_is_json_by_the_line(pairs):
     first = json.loads((pairs / "manifest.jsonl").read_text().splitlines()[0])
-    assert list(first) == ["id", "view", "source", "key", "parameters"]
+    assert list(first) == ["id", "view", "source", "key", "pixels", "files", "parameters"]

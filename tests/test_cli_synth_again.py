@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from degrade import image_io
+from degrade.pairs import making
 from tests.cli_runs import PHANTOMS, files, manifest, photograph, run
 
 
@@ -89,16 +89,14 @@ def test_a_failed_write_ends_the_run_with_advice(tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(image_io, "write_bytes", full)
+    monkeypatch.setattr(making, "write_bytes", full)
     output = run("synth", PHANTOMS, tmp_path / "out", code=1).output
-    assert "No space left" in output
+    assert "the disk is full" in output
     assert "--resume" in output
 
 
 def test_ctrl_c_tells_how_to_go_on(pairs, tmp_path, monkeypatch):
-    import cli.pipeline
-
-    honest, calls = cli.pipeline.degrade_images, []
+    honest, calls = making.degrade_one, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -107,7 +105,7 @@ def test_ctrl_c_tells_how_to_go_on(pairs, tmp_path, monkeypatch):
         return honest(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.pipeline, "degrade_images", interrupted)
+        patch.setattr(making, "degrade_one", interrupted)
         output = run("synth", PHANTOMS, tmp_path / "out", "--views", 2, "--seed", 5, code=130).output
     assert "--resume" in output
     run("synth", PHANTOMS, tmp_path / "out", "--views", 2, "--seed", 5, "--resume")

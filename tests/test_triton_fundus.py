@@ -17,7 +17,7 @@ from torch.nn import functional
 import degrade
 from degrade import Parameters
 from degrade.fundus import Fundus, law, stages
-from degrade.records import from_cofe_net
+from degrade.fundus.release_file import from_cofe_net
 from tests import test_golden
 
 if not torch.cuda.is_available():

@@ -23,8 +23,8 @@ class TorchvisionDegradation(v2.Transform):  # type: ignore[misc]
 
     Tensors (..., C, H, W), uint8, uint16 or floating point in [0, 1], and PIL images of modes L, RGB, LA, RGBA (their
     alpha is kept) and I;16 come back as they came; PIL images of other modes, which could not, are refused with a
-    ValueError that says how to convert them. Masks, boxes and labels are passed through. Each image of a batch has its own draw. Keys come from torch's global
-    generator; field of view masks are estimated.
+    ValueError that says how to convert them. Masks, boxes and labels are passed through. Each image of a batch has
+    its own draw. Keys come from torch's global generator; field of view masks are estimated.
 
     Args:
         recipe: the degradation.

@@ -75,4 +75,4 @@ def _blocks(image: ImageFile) -> int:
     columns, rows = (
         -(-side * layers[0][axis] // (8 * most[axis - 1])) for side, axis in ((image.width, 1), (image.height, 2))
     )
-    return max(columns * rows, 1)
+    return int(max(columns * rows, 1))

@@ -1,0 +1,107 @@
+"""The sources of a run of `enhance train`: what it trains on, and what it keeps out, new or as the run was begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from cli.options import Refusal
+from cli.problems import reason
+from cli.runfile import RunFile
+from degrade.stream import Source, SourceError, open_source
+from degrade.text import LARGEST_FILE, TextError, shown
+from enhance.holdout import Ids, hold_out, read_ids, split_again
+from enhance.processes import is_first
+from enhance.rundir import HELD_OUT, TRAINED_ON
+from enhance.trainers import Sources, Trainer
+from enhance.training.checkpoints import candidates, has_begun
+
+_SHOWN = 5
+
+
+def read_sources(run: RunFile, made: Trainer) -> Sources:
+    """All images of a run, those that it keeps out too."""
+    told = run.told
+    if "source" not in told:
+        raise Refusal("SOURCE", "missing: a folder of images, or phantom:fundus for a first look")
+    high = _open(told["source"], "SOURCE")
+    if "vessels" in told:
+        high = _with_vessels(high, _open(told["vessels"], "--vessels"))
+    low = _open(told["unpaired"], "--unpaired") if "unpaired" in told else None
+    if made.needs_low == "must" and low is None:
+        raise Refusal("--unpaired", f"{made.name} needs real bad images too")
+    if made.needs_low == "no" and low is not None:
+        raise Refusal("--unpaired", f"{made.name} trains on good images alone")
+    return Sources(high, low)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a run trains on, what it keeps out, and the records of both that its folder still lacks."""
+
+    on: Sources
+    out: Sources | None
+    files: dict[str, str]
+
+
+def read_split(sources: Sources, run: RunFile, seed: int, out: Path, given: RunFile | None) -> Split:
+    """The split of a run: a new one, or where it goes on (`given`: with what), the one that it was begun with."""
+    if given is None or not is_begun(out):
+        try:
+            share = run.told["hold_out"]
+            on, held = hold_out(sources, share, seed, run.told["group"]) if share else (sources, None)
+        except ValueError as error:
+            raise Refusal("--hold-out", str(error)) from None
+        return Split(on, held, {HELD_OUT: Ids.of(held).to_json(), **_trained_on(on)})
+    try:
+        trained = read_ids(out / TRAINED_ON) if (out / TRAINED_ON).exists() else None  # older runs have none
+        on, held, added = split_again(sources, read_ids(out / HELD_OUT), trained)
+    except SourceError as error:
+        raise Refusal("SOURCE", str(error)) from None
+    except (TextError, OSError) as error:
+        what = reason(error) if isinstance(error, OSError) else str(error)
+        raise click.ClickException(
+            f"{what}. Without it images that the run has trained on would count as kept out. Nothing was changed"
+        ) from None
+    if added and is_first():
+        names = ", ".join(map(shown, added[:_SHOWN])) + (", ..." if len(added) > _SHOWN else "")
+        click.echo(f"{len(added)} images have been added since the run began, which goes on without: {names}", err=True)
+    return Split(on, held, {} if trained is not None else _trained_on(on))
+
+
+def _trained_on(sources: Sources) -> dict[str, str]:
+    text = Ids.of(sources).to_json()
+    return {TRAINED_ON: text} if len(text) <= LARGEST_FILE else {}  # more could not be read again
+
+
+def is_begun(out: Path) -> bool:
+    """Whether the run in a folder has a checkpoint, or had one."""
+    return bool(candidates(out)) or has_begun(out)
+
+
+def keep_split(base: RunFile, given: RunFile) -> None:
+    """Refuses to change the split of a run that goes on."""
+    for name in ("hold_out", "group"):
+        before, now = base.told.get(name), given.told.get(name)
+        if now is not None and now != before:
+            option = f"--{name.replace('_', '-')}"
+            raise Refusal(option, f"{now!r}: the split of a run never changes, and it was begun with {before!r}")
+
+
+def _open(text: str, argument: str) -> Source:
+    try:
+        return open_source(text)
+    except (SourceError, ModuleNotFoundError) as error:
+        raise Refusal(argument, str(error)) from None
+
+
+def _with_vessels(source: Source, vessels: Source) -> Source:
+    """The images that have a vessel mask, with it."""
+    both = set(source.ids) & set(vessels.ids)
+    if not both:
+        raise Refusal("--vessels", f"{vessels.title} has no mask with the name of an image of {source.title}")
+    if len(both) < len(source) and is_first():
+        click.echo(f"{len(both)} of {len(source)} images have a vessel mask; the others are left out", err=True)
+    return source.subset(both).with_maps({"vessels": vessels})

@@ -1,0 +1,64 @@
+"""The degraded views of integer images, one at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from degrade import image_io
+from degrade.base import Degradation
+from degrade.records import Record, to_record
+
+_DRAWN_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class View:
+    """A degraded image, integers (C, H, W), with the mask (1, H, W) uint8, its parameters, and the seconds it took."""
+
+    degraded: Tensor
+    mask: Tensor
+    record: Record
+    seconds: float = 0.0
+
+
+def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator[View]:
+    """Degrade an integer image (C, H, W) on the CPU, once for each key; each view is made when it is asked for."""
+    start = time.perf_counter()
+    bits = 16 if image.dtype == torch.uint16 else 8
+    clean = image_io.to_float(image)[None]
+    mask = recipe.field_of_view(clean)
+    shown = image_io.to_integer(mask[0])
+    for first in range(0, len(keys), _DRAWN_AT_ONCE):
+        parameters = recipe.draw(torch.tensor(keys[first : first + _DRAWN_AT_ONCE]), *image.shape[-2:])
+        for row in range(len(keys[first : first + _DRAWN_AT_ONCE])):
+            one = {name: value[row : row + 1] for name, value in parameters.items()}
+            degraded = image_io.to_integer(recipe.apply(clean, one, mask)[0], bits)
+            record = to_record(parameters, row)
+            yield View(degraded, shown, record, time.perf_counter() - start)
+            start = time.perf_counter()
+
+
+def degrade_batch(recipe: Degradation, images: Tensor, keys: Tensor, device: torch.device) -> list[Iterator[View]]:
+    """Degrade integer images (B, C, H, W) with keys (B, K) on a GPU; the K views of each image."""
+    batch, views = keys.shape
+    image = image_io.to_float(images.to(device))
+    mask = recipe.field_of_view(image)
+    parameters = recipe.draw(keys.flatten(), *image.shape[-2:])
+    of = torch.arange(batch).repeat_interleave(views)
+    bits = 16 if images.dtype == torch.uint16 else 8
+    made = []
+    for start in range(0, len(of), batch):  # as many at once as there are images: the memory of a batch
+        rows = slice(start, start + batch)
+        some = {name: value[rows] for name, value in parameters.items()}
+        made.append(image_io.to_integer(recipe.apply(image[of[rows]], some, mask[of[rows]]), bits).cpu())
+    degraded, shown = torch.cat(made), image_io.to_integer(mask).cpu()
+    records = [to_record(parameters, index) for index in range(len(of))]
+    return [
+        iter([View(degraded[i * views + k], shown[i], records[i * views + k]) for k in range(views)])
+        for i in range(batch)
+    ]
