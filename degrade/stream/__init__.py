@@ -1,5 +1,6 @@
 """Streams: batches of pairs, sequences and unpaired images, made on the device from any source. Nothing is written."""
 
+from degrade.stream.base import RepeatedEpochWarning
 from degrade.stream.batch import Batch, Images, MixedBatch, UnpairedBatch
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.pairs import PairStream
@@ -13,6 +14,7 @@ __all__ = [
     "MixedBatch",
     "MixedStream",
     "PairStream",
+    "RepeatedEpochWarning",
     "Source",
     "SourceError",
     "SourceLike",

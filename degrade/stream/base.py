@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -13,11 +14,16 @@ from degrade import keyed
 from degrade.stream import order
 from degrade.stream.ahead import ahead
 from degrade.stream.batch import Images, Record
+from degrade.stream.frameworks import EpochSampler, StreamLoader
 from degrade.stream.lane import Lane
 from degrade.stream.loading import Loader
 from degrade.stream.passes import Pass, Progress, Step
 
 Made = TypeVar("Made", bound=Record)
+
+
+class RepeatedEpochWarning(UserWarning):
+    """A shuffled stream goes through an epoch that it has finished: the same pictures in the same order again."""
 
 
 class Stream(ABC, Generic[Made]):
@@ -27,7 +33,9 @@ class Stream(ABC, Generic[Made]):
     on neither workers nor processes. An image that cannot be used is logged once, listed in `failed`, and replaced
     by another, always the same one.
 
-    Iterating goes through the epoch that `set_epoch` named, 0 at first; doing so again gives the same batches again.
+    Iterating goes through the epoch that `set_epoch` named, 0 at first; doing so again gives the same batches again,
+    and warns once of it where the stream is shuffled, unless the epoch was named again. Lightning names the epochs
+    through `sampler`; `loader` goes on by itself.
     Iterators are independent: any number of them can be in use at the same time, also nested and in several threads,
     and each gives what it would give alone.
     """
@@ -43,6 +51,7 @@ class Stream(ABC, Generic[Made]):
         rank: int | None,
         world_size: int | None,
         drop_last: bool,
+        shuffle: bool,
         cache_bytes: int,
     ) -> None:
         for name, value, least in (("workers", workers, 0), ("cache_bytes", cache_bytes, 0)):
@@ -56,10 +65,11 @@ class Stream(ABC, Generic[Made]):
             raise ValueError(f"rank = {rank}: from 0 to world_size - 1 = {world_size - 1}")
         self.device = torch.device(device)
         self._lanes, self._batch_sizes = list(lanes), list(batch_sizes)
-        self._seed, self._drop_last = seed, drop_last
+        self._seed, self._drop_last, self.shuffle = seed, drop_last, shuffle
         self._rank, self._world_size = rank, world_size
         self._loader = Loader([lane.reader for lane in lanes], workers, self.device.type == "cuda", cache_bytes)
         self._progress = Progress(len(lanes))
+        self._warned = False
 
     # the interface
 
@@ -75,13 +85,29 @@ class Stream(ABC, Generic[Made]):
         """
         self._progress.set_epoch(epoch)
 
+    @property
+    def sampler(self) -> EpochSampler:
+        """For Lightning, which calls its `set_epoch` before each epoch."""
+        return EpochSampler(self)
+
+    batch_sampler: None = None
+    """Lightning asks for it where there is a `sampler`."""
+
+    def loader(self) -> StreamLoader:
+        """This stream as a `torch.utils.data.DataLoader` that goes through another epoch each time it is iterated.
+
+        For Fabric's `setup_dataloaders`, which takes nothing else, for Accelerate, and for loops that do not want to
+        count epochs.
+        """
+        return StreamLoader(self)
+
     def __len__(self) -> int:
         """How many batches a whole epoch has on each process."""
         return len(self._plan([0] * len(self._lanes)))
 
     def __iter__(self) -> Pass[Made]:
         """The rest of the epoch after `load_state_dict`; otherwise all of it."""
-        return Pass(self._progress, self._start, self._identity)
+        return Pass(self._progress, self._start, self._identity, self._warn)
 
     @property
     def failed(self) -> dict[str, str]:
@@ -122,10 +148,33 @@ class Stream(ABC, Generic[Made]):
     def _assemble(self, images: list[Images]) -> Made:
         """A batch from the images of each lane."""
 
-    def _steps(self, total: int, batch_size: int, start: int) -> list[range]:
-        return order.steps(total, batch_size, self._team()[1], start, self._drop_last)
+    def _warn(self, epoch: int) -> None:
+        if self.shuffle and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"epoch {epoch} was finished and begins again with the same pictures in the same order; call "
+                f"set_epoch({epoch + 1}) before the next one, or set_epoch({epoch}) if this is wanted",
+                RepeatedEpochWarning,
+                stacklevel=4,
+            )
 
-    def _team(self) -> tuple[int, int]:
+    def _steps(self, total: int, batch_size: int, start: int) -> list[range]:
+        return order.steps(total, batch_size, self.team()[1], start, self._drop_last)
+
+    # for what drives a stream
+
+    @property
+    def naming(self) -> int:
+        """How often an epoch was named or restored."""
+        return self._progress.naming
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the place to go on from, restored, is the end of the epoch."""
+        position = self._progress.coming()[1]
+        return any(position) and not self._plan(position)
+
+    def team(self) -> tuple[int, int]:
         """This process's rank, and how many there are."""
         if self._rank is not None and self._world_size is not None:
             return self._rank, self._world_size
@@ -142,7 +191,7 @@ class Stream(ABC, Generic[Made]):
         return ahead(self._batches(self._plan(position), epoch), self.device)
 
     def _batches(self, steps: list[Step], epoch: int) -> Iterator[tuple[Step, Made]]:
-        rank, world_size = self._team()
+        rank, world_size = self.team()
         orders = [lane.order(epoch) for lane in self._lanes]
 
         def places(step: Step) -> list[list[order.Place]]:

@@ -97,6 +97,7 @@ class PairStream(Stream[Batch]):
             rank=rank,
             world_size=world_size,
             drop_last=drop_last,
+            shuffle=shuffle,
             cache_bytes=cache_bytes,
         )
 

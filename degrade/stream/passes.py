@@ -24,6 +24,7 @@ class Pass(Iterator[Made]):
         progress: of the stream.
         start: makes the batches from an epoch and the positions to begin at.
         identity: of the stream, for `state_dict`.
+        warn: called where the epoch is gone through for the second time.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class Pass(Iterator[Made]):
         progress: Progress,
         start: Callable[[int, list[int]], Iterator[tuple[Step, Made]]],
         identity: Callable[[], dict[str, Any]],
+        warn: Callable[[int], object],
     ) -> None:
-        self._progress, self._start, self._identity = progress, start, identity
+        self._progress, self._start, self._identity, self._warn = progress, start, identity, warn
         self._batches: Iterator[tuple[Step, Made]] | None = None
         self.epoch = 0
         self.position: list[int] = []
@@ -43,7 +45,8 @@ class Pass(Iterator[Made]):
         if self._closed:
             raise StopIteration
         if self._batches is None:
-            self._progress.begin(self)
+            if self._progress.begin(self):
+                self._warn(self.epoch)
             self._batches = self._start(self.epoch, self.position)
         try:
             step, batch = next(self._batches)
@@ -78,6 +81,8 @@ class Progress:
         self.epoch = 0
         self.finished = False
         """Whether a pass has come to the end of this epoch since the epoch was named."""
+        self.naming = 0
+        """How often an epoch was named or restored."""
         self._zeros = [0] * lanes
         self._start = self._zeros
         self._last = (0, self._zeros)
@@ -88,17 +93,20 @@ class Progress:
     def set_epoch(self, epoch: int) -> None:
         """The next pass goes through that epoch; a place restored in it is kept."""
         with self._lock:
-            self._running.clear()
-            self.finished = False
+            self._name()
             if epoch != self.epoch:
                 self.epoch, self._start, self._last = epoch, self._zeros, (epoch, self._zeros)
 
     def restore(self, epoch: int, position: list[int]) -> None:
         """The next pass goes on from there."""
         with self._lock:
-            self._running.clear()
-            self.finished = False
+            self._name()
             self.epoch, self._start, self._last = epoch, position, (epoch, position)
+
+    def _name(self) -> None:
+        self._running.clear()
+        self.finished = False
+        self.naming += 1
 
     def coming(self) -> tuple[int, list[int]]:
         """The epoch and the positions at which the next pass begins."""
@@ -110,12 +118,14 @@ class Progress:
             latest = max(self._running, key=lambda one: one.turn, default=None)
             return self._last if latest is None else (latest.epoch, latest.position)
 
-    def begin(self, one: Pass[Any]) -> None:
-        """Gives a pass its epoch and its place."""
+    def begin(self, one: Pass[Any]) -> bool:
+        """Gives a pass its epoch and its place. True if that epoch is gone through for the second time."""
         with self._lock:
+            again = self.finished and self._start == self._zeros
             one.epoch, one.position = self.coming()
             self._start = self._zeros
             self.advance(one)
+            return again
 
     def advance(self, one: Pass[Any]) -> None:
         """A pass has handed out a batch."""
@@ -134,8 +144,9 @@ class Progress:
     def __getstate__(self) -> dict[str, Any]:
         """For copies: the place, without the passes."""
         epoch, position = self.place()
-        return {"lanes": len(self._zeros), "epoch": epoch, "position": position}
+        return {"lanes": len(self._zeros), "epoch": epoch, "position": position, "naming": self.naming}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Progress.__init__(self, state["lanes"])
         self.restore(state["epoch"], state["position"])
+        self.naming = state["naming"]

@@ -80,6 +80,7 @@ class UnpairedStream(Stream[UnpairedBatch]):
             rank=rank,
             world_size=world_size,
             drop_last=drop_last,
+            shuffle=shuffle,
             cache_bytes=cache_bytes,
         )
 
@@ -160,6 +161,7 @@ class MixedStream(Stream[MixedBatch]):
             rank=rank,
             world_size=world_size,
             drop_last=drop_last,
+            shuffle=shuffle,
             cache_bytes=cache_bytes,
         )
 
@@ -167,7 +169,7 @@ class MixedStream(Stream[MixedBatch]):
         labelled = self._steps(len(self._lanes[0]), self._batch_sizes[0], start[0])
         batches = len(self._lanes[0]) / self._batch_sizes[0]
         total = (int(batches) if self._drop_last else -int(-batches // 1)) * self._batch_sizes[1]
-        unlabelled = order.beside(total, self._batch_sizes[1] * self._team()[1], start[1], len(labelled))
+        unlabelled = order.beside(total, self._batch_sizes[1] * self.team()[1], start[1], len(labelled))
         return list(zip(labelled, unlabelled, strict=True))
 
     def _assemble(self, images: list[Images]) -> MixedBatch:
