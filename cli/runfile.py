@@ -28,6 +28,7 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "cache": (int, float),
     "validate_every": (int,),
     "save_every": (int,),
+    "keep": (int,),
     "log_every": (int,),
     "ema": (int, float),
     "tensorboard": (bool,),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -14,18 +13,22 @@ import torch
 
 from cli import runfile
 from cli.options import Refusal
+from cli.problems import reason
 from cli.runfile import RunFile
+from cli.runsources import is_begun, keep_split, read_sources, read_split
 from cli.sources import SOURCE_HELP
+from degrade.files import LockedError
 from degrade.recipes import recipe
-from degrade.stream import Source, SourceError, StreamError, open_source
+from degrade.stream import StreamError
 from enhance.configuration import plain
-from enhance.holdout import GROUP, hold_out
+from enhance.holdout import GROUP
 from enhance.processes import ElsewhereError, RunError, is_first
-from enhance.rundir import HELD_OUT, RECORD
-from enhance.trainers import TRAINERS, Sources, Trainer, trainer
+from enhance.rundir import RECORD, is_used
+from enhance.trainers import TRAINERS, Trainer, trainer
 from enhance.training import GOES_ON, Options, Stopped, train
 
 _DEFAULTS = {"hold_out": 0.2, "group": GROUP, "workers": 2}
+_SHOWN = 5
 
 
 @click.command(
@@ -36,12 +39,13 @@ _DEFAULTS = {"hold_out": 0.2, "group": GROUP, "workers": 2}
 \b
 RUN becomes
   weights.safetensors   all networks of the trainer, after the last checkpoint
+  weights_*.safetensors the same after the checkpoint before, for when the last one is damaged; see --keep
   best.safetensors      the same at the validation with the highest PSNR
-  state_*.pt            optimisers and the place in the stream: what --resume needs beside the weights
+  state_*.pt            optimizers and the place in the stream: what --resume needs beside the weights
   log.jsonl             losses, rates and speed every --log-every steps; PSNR and SSIM of each validation
   samples/              a picture per validation, each row: degraded, enhanced, clean
   run.toml              everything the run was told; --config reads it
-  held_out.json         the ids that were kept out
+  held_out.json         the ids that were kept out; trained_on.json: the others
 
 \b
 Examples:
@@ -99,6 +103,7 @@ Exit status:
 @click.option("--cache", type=click.FloatRange(0), metavar="GIB", help="Decoded images kept in memory.  [default: 0]")
 @click.option("--validate-every", type=click.IntRange(1), metavar="N", help="Steps.  [default: 500]")
 @click.option("--save-every", type=click.IntRange(1), metavar="N", help="Steps between checkpoints.  [default: 500]")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Checkpoints kept, the newest.  [default: 2]")
 @click.option("--log-every", type=click.IntRange(1), metavar="N", help="Steps of a line of the log.  [default: 50]")
 @click.option(
     "--ema",
@@ -125,7 +130,10 @@ def train_command(
     if steps and told["epochs"]:
         raise click.UsageError("--steps and --epochs say the same thing: give one of them")
     given = RunFile({name: value for name, value in told.items() if value is not None}, _fields(changes, steps))
-    run = _base(out, config, resume).merged(given)
+    base = _base(out, config, resume)
+    if resume and out is not None and is_begun(out):
+        keep_split(base, given)
+    run = base.merged(given)
     made = _trainer(run)
     record = RunFile(run.told, {name: value for name, value in plain(made.config).items() if _is_told(name, run)})
     if show:
@@ -133,20 +141,19 @@ def train_command(
         return
     if out is None:
         raise Refusal("--out", "missing: the folder of the run")
-    if not resume and not overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not resume and not overwrite and out.exists() and (not out.is_dir() or is_used(out)):
         raise Refusal("--out", f"{str(out)!r} is there already: --resume goes on, --overwrite deletes the run in it")
-    sources, held = _sources(run, made)
-    files = {RECORD: record.to_toml(), HELD_OUT: json.dumps(_ids(held), indent=1) + "\n"}
+    split = read_split(read_sources(run, made), run, made.config.seed, out, given if resume else None)
     try:
         train(
             made,
-            sources,
+            split.on,
             out,
             _options(run),
-            held_out=held.high if held else None,
+            held_out=split.out.high if split.out else None,
             resume=resume,
             overwrite=overwrite,
-            files=files,
+            files={RECORD: record.to_toml(), **split.files},
         )
     except KeyboardInterrupt as stop:
         sys.exit(_stopped(stop, out))
@@ -154,13 +161,10 @@ def train_command(
         sys.exit(1)
     except torch.OutOfMemoryError:
         raise click.ClickException("the GPU is out of memory: try a smaller batch_size or crop") from None
-    except (ValueError, StreamError, ModuleNotFoundError) as error:  # every refusal of ours is a ValueError
+    except (ValueError, StreamError, LockedError, ModuleNotFoundError) as error:  # our refusals are ValueErrors
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(
-            f"{where}{error.strerror or error}. To go on: enhance train --resume --out {out}"
-        ) from None
+        raise click.ClickException(f"{reason(error, out)}. {_go_on(out)}") from None
     if is_first():
         click.echo(f"{out} is trained for {made.config.steps} steps: look into samples there")
 
@@ -181,6 +185,13 @@ def _stopped(stop: KeyboardInterrupt, out: Path) -> int:
 
 def _resume(out: Path) -> str:
     return f"To go on: enhance train --resume --out {shlex.quote(str(out))}"
+
+
+def _go_on(out: Path) -> str:
+    """What is safe after a file could not be written, and how to go on."""
+    if is_begun(out):
+        return f"The last checkpoint is whole. {_resume(out)}"
+    return "Nothing has been trained yet: mend that, and repeat the command"
 
 
 def _base(out: Path | None, config: Path | None, resume: bool) -> RunFile:
@@ -219,51 +230,6 @@ def _is_told(name: str, run: RunFile) -> bool:
     return name != "steps" or "epochs" not in run.told
 
 
-def _sources(run: RunFile, made: Trainer) -> tuple[Sources, Sources | None]:
-    """What the run trains on, and what it keeps out."""
-    told = run.told
-    if "source" not in told:
-        raise Refusal("SOURCE", "missing: a folder of images, or phantom:fundus for a first look")
-    high = _open(told["source"], "SOURCE")
-    if "vessels" in told:
-        high = _with_vessels(high, _open(told["vessels"], "--vessels"))
-    low = _open(told["unpaired"], "--unpaired") if "unpaired" in told else None
-    if made.needs_low == "must" and low is None:
-        raise Refusal("--unpaired", f"{made.name} needs real bad images too")
-    if made.needs_low == "no" and low is not None:
-        raise Refusal("--unpaired", f"{made.name} trains on good images alone")
-    sources = Sources(high, low)
-    if not told["hold_out"]:
-        return sources, None
-    try:
-        return hold_out(sources, told["hold_out"], made.config.seed, told["group"])
-    except ValueError as error:
-        raise Refusal("--hold-out", str(error)) from None
-
-
-def _open(text: str, argument: str) -> Source:
-    try:
-        return open_source(text)
-    except (SourceError, ModuleNotFoundError) as error:
-        raise Refusal(argument, str(error)) from None
-
-
-def _with_vessels(source: Source, vessels: Source) -> Source:
-    """The images that have a vessel mask, with it."""
-    both = set(source.ids) & set(vessels.ids)
-    if not both:
-        raise Refusal("--vessels", f"{vessels.title} has no mask with the name of an image of {source.title}")
-    if len(both) < len(source) and is_first():
-        click.echo(f"{len(both)} of {len(source)} images have a vessel mask; the others are left out", err=True)
-    return source.subset(both).with_maps({"vessels": vessels})
-
-
-def _ids(held: Sources | None) -> dict[str, list[str]]:
-    if held is None:
-        return {"high": [], "low": []}
-    return {"high": list(held.high.ids), "low": list(held.low.ids) if held.low else []}
-
-
 def _options(run: RunFile) -> Options:
     names = (
         "epochs",
@@ -272,6 +238,7 @@ def _options(run: RunFile) -> Options:
         "workers",
         "validate_every",
         "save_every",
+        "keep",
         "log_every",
         "ema",
         "tensorboard",

@@ -1,41 +1,45 @@
-"""Checkpoints: the weights of a run in one safetensors file, and beside it what only a resume needs.
+"""Weights of a run in one safetensors file, and the enhancer that they are for.
 
 `weights.safetensors` holds all networks of the trainer, the running average of the enhancer where there is one (names
-that begin with "ema:"), and in its metadata the trainer's name, its configuration, the version and the step.
-`state_000500.pt` holds optimisers, stream and the trainer's own state after step 500, and is read with `weights_only`.
-
-A process may be killed at any moment. The state is written first, under the name of its step; then the weights replace
-the old ones by a rename, which is the switch; then the old state is deleted. So the step in the metadata always names a
-state that is there.
+that begin with "ema:"), and in its metadata the trainer's name, its configuration, the version, the step, and the
+checksums of this file and of the state that belongs to it (see `enhance.training.checkpoints`). Nothing in it is
+trusted: not its configuration, before the network that it describes has proved to be the one whose weights are there.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from degrade.image_io import write_bytes
+from degrade.files import write_bytes
+from degrade.text import TextError, convert, parse_json, shown
 from enhance.configuration import plain
 from enhance.networks.base import EnhancementNetwork
+from enhance.tensorfile import TensorFileError, pack, read_tensors
 from enhance.trainers import Trainer, trainer
 
 WEIGHTS = "weights.safetensors"
 BEST = "best.safetensors"
-_FORMAT = "enhance 1"
+_FORMAT = "enhance 2"
+_WITHOUT_CHECKSUM = "enhance 1"
 _AVERAGE = "ema:"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, or of something else."""
+    """A checkpoint that is missing, damaged, or of something else. The message is one line that names the file."""
+
+
+class DamagedError(CheckpointError):
+    """A file of a checkpoint that is missing or damaged: another checkpoint of the run may be whole."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Weights:
         step: how many steps it was trained for.
         networks: every tensor of `Trainer.networks`, on the CPU.
         average: of the enhancer, empty where the run keeps none.
+        state: checksum of the state that a resume needs beside it; "" where the file names none.
+        checked: whether the file has a checksum, which fits.
     """
 
     trainer: str
@@ -55,12 +61,23 @@ class Weights:
     step: int
     networks: dict[str, Tensor]
     average: dict[str, Tensor]
+    state: str = ""
+    checked: bool = True
+
+
+class _About(msgspec.Struct):
+    """The metadata of a weights file: texts, as safetensors has them."""
+
+    trainer: Annotated[str, msgspec.Meta(max_length=64)]
+    config: str
+    step: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}\Z")]
+    state: Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
 
 
 def load_enhancer(path: str | os.PathLike[str], average: bool = True) -> EnhancementNetwork:
     """The network that a run has trained, in `eval` mode on the CPU.
 
-    Nothing is unpickled: the file can be anybody's.
+    Nothing is unpickled, and no more memory is used than the weights need: the file can be anybody's.
 
     Args:
         path: the folder of a run, which stands for its last weights, or a file such as RUN/best.safetensors.
@@ -68,45 +85,51 @@ def load_enhancer(path: str | os.PathLike[str], average: bool = True) -> Enhance
 
     Raises:
         CheckpointError: there is none, it is damaged, or it is no checkpoint of ours.
+        PermissionError: it may not be read.
     """
     weights = read_weights(path)
-    try:
-        made = trainer(weights.trainer, **weights.config)
-    except ValueError as error:
-        raise CheckpointError(f"{os.fspath(path)!r}: its configuration cannot be used: {error}") from None
-    load_networks(made, weights, path)
+    file = _file(path)
+    _trainer(weights, file, torch.device("meta"))  # proves that the weights fit before memory is taken for them
+    made = _trainer(weights, file, None)
     enhancer = made.enhancer
     if average and weights.average:
-        _load(enhancer, weights.average, path)
+        _load(enhancer, weights.average, file)
     return enhancer.requires_grad_(False).eval()
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """A weights file, or that of a run's folder; errors as for `load_enhancer`."""
-    from safetensors import SafetensorError, safe_open
-
-    file = Path(path)
-    if file.is_dir():
-        file /= WEIGHTS
-    if not file.is_file():
-        raise CheckpointError(f"{os.fspath(file)!r} does not exist")
+    file = _file(path)
     try:
-        with safe_open(file, "pt") as opened:
-            about = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{os.fspath(file)!r} is damaged, or no safetensors file: {error}") from None
-    if about.get("format") != _FORMAT:
-        raise CheckpointError(f"{os.fspath(file)!r} is no checkpoint of `enhance train`")
-    average = {name.removeprefix(_AVERAGE): value for name, value in tensors.items() if name.startswith(_AVERAGE)}
-    networks = {name: value for name, value in tensors.items() if not name.startswith(_AVERAGE)}
-    return Weights(about["trainer"], json.loads(about["config"]), int(about["step"]), networks, average)
+        found = read_tensors(file)
+    except TensorFileError as error:
+        raise DamagedError(f"{os.fspath(file)!r} {error}") from None
+    written = found.about.get("format")
+    if written not in (_FORMAT, _WITHOUT_CHECKSUM):
+        raise DamagedError(f"{os.fspath(file)!r} is no checkpoint of `enhance train`")
+    if written == _FORMAT and not found.checked:
+        raise DamagedError(f"{os.fspath(file)!r} is damaged: its checksum is missing")
+    try:
+        about = convert(found.about, _About)
+        config = parse_json(about.config, dict[str, Any])
+    except TextError as error:
+        raise DamagedError(f"{os.fspath(file)!r} is damaged: metadata: {error}") from None
+    tensors = found.tensors.items()
+    average = {name.removeprefix(_AVERAGE): value for name, value in tensors if name.startswith(_AVERAGE)}
+    networks = {name: value for name, value in tensors if not name.startswith(_AVERAGE)}
+    return Weights(about.trainer, config, int(about.step), networks, average, about.state, found.checked)
 
 
-def write_weights(path: Path, trainer: Trainer, step: int, average: nn.Module | None) -> None:
-    """Writes a weights file, whole or not at all; OSError where that fails, and the old one is still there then."""
-    from safetensors.torch import save
+def write_weights(path: Path, trainer: Trainer, step: int, average: nn.Module | None, state: str = "") -> None:
+    """Write a weights file, whole or not at all; OSError where that fails, and the old one is still there then.
 
+    Args:
+        path: the file.
+        trainer: its networks and its configuration are written.
+        step: how many steps have been done.
+        average: running average of the enhancer.
+        state: checksum of the state that belongs to it.
+    """
     tensors = _tensors(trainer.networks)
     if average is not None:
         tensors |= {f"{_AVERAGE}{name}": value for name, value in _tensors(average).items()}
@@ -116,84 +139,74 @@ def write_weights(path: Path, trainer: Trainer, step: int, average: nn.Module | 
         "config": json.dumps(plain(trainer.config)),
         "version": metadata.version("degrade-enhance"),
         "step": str(step),
+        "state": state,
     }
-    write_bytes(path, save(tensors, about))
+    write_bytes(path, pack(tensors, about))
 
 
-def save_checkpoint(
-    run: Path, trainer: Trainer, step: int, average: nn.Module | None, state: Mapping[str, Any]
-) -> None:
-    """Weights and state after a step, in the order that makes them one: see the module.
-
-    Args:
-        run: the folder.
-        trainer: its networks and optimisers are saved.
-        step: how many steps have been done.
-        average: running average of the enhancer.
-        state: what else a resume needs: tensors, numbers, strings, in lists and dicts.
-    """
-    optimisers = {name: optimiser.state_dict() for name, optimiser in trainer.optimisers.items()}
-    buffer = io.BytesIO()
-    torch.save({"step": step, "optimisers": optimisers, **state}, buffer)
-    new = _state_file(run, step)
-    write_bytes(new, buffer.getvalue())
-    write_weights(run / WEIGHTS, trainer, step, average)
-    for old in run.glob("state_*.pt"):
-        if old != new:
-            old.unlink()
-
-
-def load_checkpoint(run: Path, trainer: Trainer, average: nn.Module | None) -> dict[str, Any]:
-    """Restores networks, optimisers and average of a run's last checkpoint; what else was saved is returned.
+def load_weights(trainer: Trainer, weights: Weights, average: nn.Module | None, path: str | os.PathLike[str]) -> None:
+    """Copy weights into a trainer's networks and the running average, each to where it is needed.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or of a run with another configuration.
+        CheckpointError: they are of another trainer or of another configuration than the trainer's.
     """
-    weights = read_weights(run)
+    name = os.fspath(path)
     if weights.trainer != trainer.name:
-        raise CheckpointError(f"{os.fspath(run)!r} is a run of {weights.trainer!r}, not of {trainer.name!r}")
+        raise CheckpointError(f"{name!r} is a run of {weights.trainer!r}, not of {trainer.name!r}")
     ours = json.loads(json.dumps(plain(trainer.config)))
-    for name, value in ours.items():
-        if name != "steps" and weights.config.get(name) != value:
+    for field, value in ours.items():
+        if field != "steps" and weights.config.get(field) != value:
             raise CheckpointError(
-                f"{os.fspath(run)!r} was begun with {name} = {weights.config.get(name)!r}: "
-                f"it cannot go on with {value!r}"
+                f"{name!r} was begun with {field} = {shown(weights.config.get(field))}: "
+                f"it cannot go on with {shown(value)}"
             )
-    load_networks(trainer, weights, run)
-    if average is not None:
-        _load(average, weights.average or _tensors(trainer.enhancer), run)
-    state = _read_state(_state_file(run, weights.step))
-    for name, optimiser in trainer.optimisers.items():
-        optimiser.load_state_dict(state["optimisers"][name])
-    return state
-
-
-def load_networks(trainer: Trainer, weights: Weights, path: str | os.PathLike[str]) -> None:
-    """Copies the weights into the trainer's networks, each to where it is needed."""
     _load(trainer.networks, weights.networks, path)
+    if average is not None:
+        _load(average, weights.average or _tensors(trainer.enhancer), path)
+
+
+def _trainer(weights: Weights, file: Path, device: torch.device | None) -> Trainer:
+    """The trainer of a weights file, with its weights; on the device "meta" without them, only compared."""
+    name = os.fspath(file)
+    if str(weights.config.get("recipe", "")).endswith(".toml"):
+        raise CheckpointError(f"{name!r}: its configuration cannot be used: recipe is the name of a file")
+    try:
+        with device or torch.device("cpu"):
+            made = trainer(weights.trainer, **weights.config)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{name!r}: its configuration cannot be used: {reason}") from None
+    if device is None:
+        _load(made.networks, weights.networks, file)
+    else:
+        _compare(made.networks.state_dict(), weights.networks, name)
+        if weights.average:
+            _compare(made.enhancer.state_dict(), weights.average, name)
+    return made
 
 
 def _load(module: nn.Module, tensors: dict[str, Tensor], path: str | os.PathLike[str]) -> None:
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"{os.fspath(path)!r} holds the weights of another network: {reason}") from None
+    _compare(module.state_dict(), tensors, os.fspath(path))
+    module.load_state_dict(tensors)
 
 
-def _read_state(file: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{os.fspath(file)!r}, which a resume needs, does not exist") from None
-    except Exception as error:  # damaged files raise a dozen kinds, pickle's and zip's among them
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{os.fspath(file)!r} is damaged: {reason}") from None
-    return state
+def _compare(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], name: str) -> None:
+    """CheckpointError where tensors are missing, too many, or of another shape or kind than wanted."""
+    problem = next((f"it lacks {key}" for key in wanted if key not in tensors), "")
+    problem = problem or next((f"it has {shown(key)}" for key in tensors if key not in wanted), "")
+    for key, tensor in tensors.items() if not problem else ():
+        other = wanted[key]
+        if tensor.shape != other.shape:
+            problem = f"{key} is {tuple(tensor.shape)}, not {tuple(other.shape)}"
+        elif tensor.dtype != other.dtype and not (tensor.is_floating_point() and other.is_floating_point()):
+            problem = f"{key} is {tensor.dtype}, not {other.dtype}"
+    if problem:
+        raise CheckpointError(f"{name!r} holds the weights of another network: {problem}")
 
 
-def _state_file(run: Path, step: int) -> Path:
-    return run / f"state_{step:06d}.pt"
+def _file(path: str | os.PathLike[str]) -> Path:
+    file = Path(path)
+    return file / WEIGHTS if file.is_dir() else file
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
 from degrade.settings import closest
+from degrade.text import shown
 
 if TYPE_CHECKING:
     from enhance.trainers.base import Config
 
 C = TypeVar("C", bound="Config")
+
+_MAPS, _LAYERS, _PIXELS = (1, 4096), (0, 64), (8, 65_536)
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "steps": (0, 10**12),
+    "batch_size": (1, 65_536),
+    "unlabelled_size": (1, 65_536),
+    "size": _PIXELS,
+    "crop": _PIXELS,
+    "views": (1, 4096),
+    "patches": (1, 10**6),
+    "pool": (0, 10**6),
+    "channels": (1, 3),
+    "seed": (-(2**63), 2**63 - 1),
+    "width": _MAPS,
+    "level_width": _MAPS,
+    "level_step": (0, 4096),
+    "stage2_step": (0, 4096),
+    "rsp_width": _MAPS,
+    "d_width": _MAPS,
+    "decoder": _MAPS,
+    "num_cab": _LAYERS,
+    "blocks": _LAYERS,
+    "depths": _LAYERS,
+    "d_layers": _LAYERS,
+    "warm_up": (0, 10**12),
+    "halve_every": (1, 10**12),
+}
+"""Least and most of the numbers of a configuration, by the name of the field. The largest networks with which anything
+can be learned are far below; what is beyond is a slip, or somebody else's file that would take all memory."""
+_OTHERS = (-1e12, 1e12)
 
 
 def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
@@ -25,7 +57,7 @@ def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
         given: values, or their text: "0.5", "true", "none", "64,128".
 
     Raises:
-        ValueError: an unknown field, or a value that its type does not allow.
+        ValueError: an unknown field, or a value that its type or its bounds do not allow.
 
     >>> from enhance.trainers.xbdcnn import XBDCNNConfig
     >>> read_config(XBDCNNConfig, {"steps": "100", "crop": "none", "nle": "false"}).crop is None
@@ -38,8 +70,18 @@ def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
     names = [field.name for field in dataclasses.fields(kind)]
     for name in given:
         if name not in names:
-            raise ValueError(f"unknown field {name!r}{closest(name, names)}")
+            raise ValueError(f"unknown field {shown(name)}{closest(str(name)[:100], names)}")
     return kind(**{name: _read(name, value, hints[name]) for name, value in given.items()})
+
+
+def check_bounds(config: Config) -> None:
+    """ValueError where a number of a configuration is beyond its bounds."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        least, most = BOUNDS.get(field.name, _OTHERS)
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(number, (int, float)) and not isinstance(number, bool) and not least <= number <= most:
+                raise ValueError(f"{field.name} = {shown(value)}: allowed is {least:,} to {most:,}")
 
 
 def plain(config: Config) -> dict[str, Any]:
@@ -55,9 +97,9 @@ def _read(name: str, value: Any, hint: Any) -> Any:
         parsed = _parse(value) if isinstance(value, str) and option is not str else value
         try:
             return _check(parsed, option)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
-    raise ValueError(f"{name} = {value!r}: allowed is {' or '.join(map(_word, options))}")
+    raise ValueError(f"{name} = {shown(value)}: allowed is {' or '.join(map(_word, options))}")
 
 
 def _parse(text: str) -> Any:
@@ -86,8 +128,11 @@ def _check(value: Any, option: Any) -> Any:
             kinds = (kinds[0],) * len(value)
         return tuple(_check(part, kind) for part, kind in zip(value, kinds, strict=True))
     elif option is float:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        fits = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
         value = float(value) if fits else value
+    elif option is int:  # NumPy's integers too
+        fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        value = int(value) if fits else value
     else:
         fits = isinstance(value, option) and (option is bool or not isinstance(value, bool))
     if not fits:

@@ -1,12 +1,18 @@
-"""split: which images are kept out of training, by patient or sequence."""
+"""split: which images are kept out of training, by patient or sequence; and the record of a run's split."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
 
 from degrade import keyed
 from degrade.stream import Source, SourceError
+from degrade.text import TextError, parse_json, read_text, shown
 from enhance.trainers.base import Sources
 
 GROUP = (
@@ -92,6 +98,92 @@ def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) 
     if not low:
         raise SourceError(f"{sources.low.title}: nothing is left to train on once held-out patients are taken away")
     return Sources(kept[0].high, sources.low.subset(low)), Sources(kept[1].high, _rest(sources.low, low))
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids of some good and bad images: one side of a split.
+
+    >>> Ids(["a"], []).to_json()
+    '{\\n "high": [\\n  "a"\\n ],\\n "low": []\\n}\\n'
+    """
+
+    high: list[str]
+    low: list[str]
+
+    @staticmethod
+    def of(sources: Sources | None) -> Ids:
+        """Those of a run's sources; none of None."""
+        if sources is None:
+            return Ids([], [])
+        return Ids(list(sources.high.ids), list(sources.low.ids) if sources.low else [])
+
+    def to_json(self) -> str:
+        """As `read_ids` reads them."""
+        return json.dumps({"high": self.high, "low": self.low}, indent=1) + "\n"
+
+
+def read_ids(path: str | os.PathLike[str]) -> Ids:
+    """Ids that `Ids.to_json` wrote, such as RUN/held_out.json.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        TextError: it is damaged; the message names the file, and the line or the field.
+    """
+    try:
+        found = parse_json(read_text(path), _Record)
+    except TextError as error:
+        raise TextError(f"{os.fspath(path)!r}: {error}") from None
+    return Ids(found.high, found.low)
+
+
+def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sources, Sources | None, list[str]]:
+    """The split with which a run was begun, of the images that there are now.
+
+    Args:
+        sources: everything that there is.
+        held: what the run keeps out.
+        trained: what it trains on; None where that was not written down: all the others.
+
+    Returns:
+        what it trains on, what it keeps out (None if nothing), and the ids of the images that have been added since:
+        with them it would be another run, so they are left alone.
+
+    Raises:
+        SourceError: images of the run are missing; it names them.
+    """
+    sides: list[list[Source | None]] = [[], []]
+    added: list[str] = []
+    for name in ("high", "low"):
+        source: Source | None = getattr(sources, name)
+        ids = list(source.ids) if source is not None else []
+        there, outside = set(ids), set(getattr(held, name))
+        inside = there - outside if trained is None else set(getattr(trained, name))
+        if missing := sorted((inside | outside) - there):
+            title = source.title if source is not None else f"the {'good' if name == 'high' else 'bad'} images"
+            raise SourceError(f"{title}: {len(missing)} images of the run are missing: {_names(missing)}")
+        added += [id_ for id_ in ids if id_ not in inside and id_ not in outside]
+        for side, some in zip(sides, (inside, outside), strict=True):
+            side.append(source.subset(some) if source is not None and some else None)
+    (high, low), (held_high, held_low) = sides
+    if high is None:
+        raise SourceError(f"{sources.high.title}: the run trains on none of its images")
+    return Sources(high, low), None if held_high is None else Sources(held_high, held_low), added
+
+
+class _Record(msgspec.Struct):
+    """held_out.json and trained_on.json."""
+
+    high: list[str]
+    low: list[str]
+
+
+_NAMED = 20
+
+
+def _names(ids: list[str]) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return ", ".join(map(shown, ids[:_NAMED])) + more
 
 
 def _rest(source: Source, ids: list[str]) -> Source | None:

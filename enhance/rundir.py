@@ -1,14 +1,13 @@
-"""The folder of a run, and whether sources are what a trainer needs: what is found out before any work is done."""
+"""The folder of a run, and whether sources are what a trainer needs: what is checked before anything is written."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from degrade.image_io import write_bytes
+from degrade.files import LOCK, UNFINISHED, write_bytes
 from degrade.stream import Source
 from degrade.stream.source import Sample
 from enhance.checkpoints import BEST, WEIGHTS
@@ -18,30 +17,41 @@ from enhance.trainers.base import Sources, Trainer
 
 RECORD = "run.toml"
 HELD_OUT = "held_out.json"
-_OURS = (WEIGHTS, BEST, FILE, RECORD, HELD_OUT, "state_*.pt", "samples/step_*.png")
-_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
+TRAINED_ON = "trained_on.json"
+FAILED = "failed.jsonl"
+_OURS = (
+    *(WEIGHTS, BEST, FILE, RECORD, HELD_OUT, TRAINED_ON, FAILED),
+    *("state_*.pt", "weights_*.safetensors", "samples/step_*.png"),
+)
 _TRIED = 5
 
 
-def prepare(run: Path, resume: bool, overwrite: bool, files: Mapping[str, str]) -> None:
-    """Makes the folder of a run ready; RunError where that would destroy or mix something."""
+def is_used(run: Path) -> bool:
+    """Whether a folder holds anything but a lock and what a killed process was writing."""
+    return run.exists() and any(name != LOCK and not UNFINISHED.fullmatch(name) for name in os.listdir(run))
+
+
+def check_folder(run: Path, resume: bool, overwrite: bool) -> None:
+    """RunError where a run in this folder would destroy or mix something. Nothing is written."""
     if run.exists() and not run.is_dir():
         raise RunError(f"{os.fspath(run)!r} is no folder")
-    used = run.exists() and any(run.iterdir())
     if resume and overwrite:
         raise RunError("resume goes on and overwrite deletes: give one of them")
     if resume and not run.exists():  # an empty one is that of a run which was killed before its first checkpoint
         raise RunError(f"{os.fspath(run)!r} does not exist: there is no run to resume")
-    if used and not resume:
-        if not overwrite:
-            raise RunError(f"{os.fspath(run)!r} is not empty: resume the run in it, or overwrite it")
+    if is_used(run) and not resume and not overwrite:
+        raise RunError(f"{os.fspath(run)!r} is not empty: resume the run in it, or overwrite it")
+
+
+def prepare(run: Path, overwrite: bool, files: Mapping[str, str]) -> None:
+    """Make the folder of a run ready, which is locked and checked: delete what was there, write what is to be kept."""
+    if overwrite:
         for pattern in _OURS:
             for file in run.glob(pattern):
                 file.unlink()
         shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    run.mkdir(parents=True, exist_ok=True)
     for file in run.iterdir():  # what a process that was killed was writing
-        if _TEMPORARY.fullmatch(file.name):
+        if UNFINISHED.fullmatch(file.name):
             file.unlink()
     for name, text in files.items():
         write_bytes(run / name, text.encode())

@@ -51,7 +51,8 @@ def test_a_run(tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {
         *("weights.safetensors", "best.safetensors", "state_000002.pt", "log.jsonl"),
-        *("samples", "run.toml", "held_out.json"),
+        *("weights_000000.safetensors", "state_000000.pt"),
+        *("samples", "run.toml", "held_out.json", "trained_on.json"),
     }
     assert [line["step"] for line in lines(tmp_path / "run")] == [1, 2, 2]
     held = json.loads((tmp_path / "run/held_out.json").read_text())

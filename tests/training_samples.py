@@ -106,10 +106,11 @@ def tiny(**config):
     return TinyTrainer(TinyConfig(**config))
 
 
-def run(folder, trainer=None, held_out=None, resume=False, overwrite=False, source=SOURCE, **options):
+def run(folder, trainer=None, held_out=None, resume=False, overwrite=False, source=SOURCE, files=None, **options):
     trainer = trainer or tiny()
     chosen = Options(**(QUICK | options))
-    train(trainer, sources(source), folder, chosen, held_out=held_out, resume=resume, overwrite=overwrite)
+    ways = {"held_out": held_out, "resume": resume, "overwrite": overwrite, "files": files}
+    train(trainer, sources(source), folder, chosen, **ways)
     return trainer
 
 

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+import torch
+
 from degrade.settings import closest
 from enhance.configuration import read_config
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater, frozen
 
 __all__ = ["TRAINERS", "Config", "Losses", "Sources", "Trainer", "Updater", "frozen", "trainer"]
+
+LARGEST = 2**31
+"""Weights of all networks of a trainer together; 32 GiB with their gradients and Adam's averages."""
 
 _CLASSES = {
     "pcenet": "PCETrainer",
@@ -50,7 +55,7 @@ def trainer(name: str, **config: Any) -> Trainer:
         config: fields of the trainer's configuration that differ from its defaults.
 
     Raises:
-        ValueError: an unknown name or field, or a value that is not allowed.
+        ValueError: an unknown name or field, a value that is not allowed, or more than `LARGEST` weights.
 
     >>> trainer("xbdcnn", width=4, level_width=4, steps=100).config.batch_size
     32
@@ -58,4 +63,9 @@ def trainer(name: str, **config: Any) -> Trainer:
     if name not in TRAINERS:
         raise ValueError(f"unknown trainer {name!r}{closest(name, TRAINERS)}")
     kind = TRAINERS[name]
-    return kind(read_config(kind.config_class, config))
+    settings = read_config(kind.config_class, config)
+    with torch.device("meta"):  # takes no memory
+        count = sum(weight.numel() for weight in kind(settings).networks.parameters())
+    if count > LARGEST:
+        raise ValueError(f"{name} would have {count:,} weights: allowed are {LARGEST:,}; make its networks smaller")
+    return kind(settings)

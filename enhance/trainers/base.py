@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from degrade.stream import Source
 from degrade.stream.base import Stream
+from enhance.configuration import check_bounds
 from enhance.networks.base import EnhancementNetwork
 
 Losses = dict[str, Tensor]
@@ -43,6 +44,8 @@ class Updater(Protocol):
 class Config:
     """What every trainer has; those of a network give their own defaults. Everything is in the checkpoint.
 
+    Numbers beyond `enhance.configuration.BOUNDS` raise ValueError.
+
     Attributes:
         steps: updates of the enhancing network in all.
         batch_size: images of a step on each process.
@@ -62,6 +65,9 @@ class Config:
     channels: int
     clip: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
 
 class Trainer(ABC):

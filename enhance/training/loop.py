@@ -5,24 +5,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import distributed, nn
 
 from degrade import keyed
+from degrade.files import locked
 from degrade.stream import Source, StreamError
 from degrade.stream.base import Stream
-from enhance.checkpoints import BEST, WEIGHTS, load_checkpoint, save_checkpoint, write_weights
-from enhance.log import Log
+from enhance.checkpoints import BEST, write_weights
+from enhance.log import Log, check_tensorboard
 from enhance.meter import Meter
 from enhance.networks.base import EnhancementNetwork
-from enhance.processes import ElsewhereError, RunError, first_only, gather, settled, team
-from enhance.rundir import check_sources, prepare
+from enhance.processes import ElsewhereError, RunError, first_only, settled, team
+from enhance.rundir import check_folder, check_sources
 from enhance.trainers.base import Sources, Trainer
 from enhance.training.agreement import Agreement
+from enhance.training.beginning import Place, begin, open_stream, save
 from enhance.training.interruption import Interruption, Stopped
 from enhance.training.options import Options
 from enhance.training.updates import FabricUpdater, follow
@@ -63,7 +63,8 @@ def train(
 
     Raises:
         RunError: a folder, options or sources that cannot be used, or a loss that is no number.
-        CheckpointError: resume with a damaged checkpoint, or one of another configuration.
+        CheckpointError: resume where no checkpoint is whole, or with another configuration.
+        LockedError: another process writes to the folder.
         Stopped: a KeyboardInterrupt, after Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGXCPU, once the step is done and a
             checkpoint saved.
         StreamError: the process that decodes images died; what was done is saved first, in a run of one process.
@@ -71,29 +72,38 @@ def train(
     """
     run, options = Path(run_dir), options or Options()
     check_sources(trainer, sources)
+    if options.tensorboard:
+        check_tensorboard()
     with ExitStack() as stack:
         fabric = stack.enter_context(team(options.devices, options.precision))
         stack.enter_context(settled(fabric.device))
         interruption = stack.enter_context(Interruption())
-        first_only(fabric, lambda: prepare(run, resume, overwrite, files or {}))
-
-        stream = _stream(trainer, sources, fabric, options)
-        config = trainer.config
+        stream = open_stream(trainer, sources, fabric, options)
         trainer.networks.to(fabric.device)
         average = copy.deepcopy(trainer.enhancer).requires_grad_(False) if options.ema else None
-        step, best = _begin(run, trainer, average, stream, fabric)
         validation = None
         if held_out is not None:
-            validation = Validation(held_out, config, options.validate_images, fabric.device)
-        log = Log(run, fabric.is_global_zero, step, config.steps, options.bar, options.tensorboard)
+            validation = Validation(held_out, trainer.config, options.validate_images, fabric.device)
+        first_only(fabric, lambda: _lock(run, resume, overwrite, stack))
+        place = begin(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
+        log = Log(run, fabric.is_global_zero, place.step, trainer.config.steps, options.bar, options.tensorboard)
         stack.callback(log.close)
-        loop = _Loop(run, trainer, average, stream, validation, log, fabric, options, interruption, step, best)
+        if resume:
+            log.say(f"Going on from step {place.step}" if place.step else "Beginning: the run has no step yet")
+        loop = _Loop(run, trainer, average, stream, validation, log, fabric, options, interruption, place)
         try:
             loop.run()
         except RuntimeError as error:
             if interruption.signal is None or not _is_aftermath(error, fabric):
                 raise
             raise Stopped(interruption.signal, loop.saved, loop.saved == loop.step) from None
+
+
+def _lock(run: Path, resume: bool, overwrite: bool, stack: ExitStack) -> None:
+    """Lock the folder of the run until the end of the stack; nothing else in it is touched."""
+    check_folder(run, resume, overwrite)  # a folder that is not ours is not even locked
+    stack.enter_context(locked(run))
+    check_folder(run, resume, overwrite)
 
 
 class _Loop:
@@ -110,16 +120,15 @@ class _Loop:
         fabric: Fabric,
         options: Options,
         interruption: Interruption,
-        step: int,
-        best: float | None,
+        place: Place,
     ) -> None:
         self._run, self._trainer, self._average, self._stream = run, trainer, average, stream
         self._validation, self._log, self._fabric, self._options = validation, log, fabric, options
-        self._interruption, self._best = interruption, best
+        self._interruption, self._place = interruption, place
         self._agree, self._update = Agreement(fabric), FabricUpdater(fabric, trainer)
         self._meter = Meter(fabric, trainer.config.batch_size * fabric.world_size)
         self._batches = self._meter.timed(_endless(stream))
-        self.step = self.saved = step
+        self.step = self.saved = place.step
 
     def run(self) -> None:
         """Steps until the last one; every process stops after the same one."""
@@ -172,13 +181,14 @@ class _Loop:
         with self._fabric.autocast():
             found = self._validation(network, self._run / "samples" / f"step_{self.step:06d}.png")
         self._log.validation({"step": self.step, "validation": found})
-        if is_better(found["psnr"], self._best):
-            self._best = found["psnr"]
+        if is_better(found["psnr"], self._place.best):
+            self._place.best = found["psnr"]
             write_weights(self._run / BEST, self._trainer, self.step, self._average)
 
     def _save(self) -> None:
         if self.saved < self.step:
-            _save(self._run, self._trainer, self._average, self._stream, self._fabric, self.step, self._best)
+            self._place.step = self.step
+            save(self._place, self._trainer, self._average, self._stream, self._fabric)
             self.saved = self.step
 
     def _keep(self) -> None:
@@ -223,48 +233,6 @@ def _is_aftermath(error: RuntimeError, fabric: Fabric) -> bool:
     return _is_death(error) or fabric.world_size > 1
 
 
-def _stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Options) -> Stream[Any]:
-    """The trainer's stream for this process. Sets the configuration's steps where epochs are given."""
-    stream = trainer.stream(
-        sources,
-        workers=options.workers,
-        device=fabric.device,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-        cache_bytes=options.cache_bytes,
-    )
-    if not len(stream):
-        state = stream.state_dict()
-        raise RunError(
-            f"batch_size = {max(state['batch_sizes'])}: more than the {min(state['samples'])} samples of an epoch"
-        )
-    if options.epochs is not None:
-        trainer.config = replace(trainer.config, steps=options.epochs * len(stream))
-    if trainer.config.steps < 1:
-        raise RunError(f"steps = {trainer.config.steps}: at least 1")
-    return stream
-
-
-def _begin(
-    run: Path, trainer: Trainer, average: nn.Module | None, stream: Stream[Any], fabric: Fabric
-) -> tuple[int, float | None]:
-    """The step to go on from and the best PSNR so far: those of the checkpoint, if there is one."""
-    if (run / WEIGHTS).exists():
-        state = load_checkpoint(run, trainer, average)
-        stream.load_state_dict(state["stream"])
-        own = state["trainer"]
-        trainer.load_state(own[fabric.global_rank % len(own)])
-        fabric.barrier()
-        return state["step"], state["best"]
-    for tensor in trainer.networks.state_dict().values():  # equal already, unless the trainer was made without a seed
-        if fabric.world_size > 1:
-            distributed.broadcast(tensor, src=0)
-    if average is not None:
-        average.load_state_dict(trainer.enhancer.state_dict())
-    _save(run, trainer, average, stream, fabric, 0, None)
-    return 0, None
-
-
 def _prepare_step(trainer: Trainer, step: int, fabric: Fabric) -> None:
     """Learning rates and seed of a step: functions of its number, so that nothing of them needs to be saved."""
     torch.manual_seed(keyed.string_id(f"{trainer.config.seed} {step} {fabric.global_rank}"))
@@ -278,25 +246,3 @@ def _endless(stream: Stream[Any]) -> Iterator[Any]:
     while True:
         yield from stream
         stream.set_epoch(stream.epoch + 1)
-
-
-def _save(
-    run: Path,
-    trainer: Trainer,
-    average: nn.Module | None,
-    stream: Stream[Any],
-    fabric: Fabric,
-    step: int,
-    best: float | None,
-) -> None:
-    """A checkpoint, written by the first process; the others wait until it is there."""
-    own = gather(fabric, trainer.state())
-
-    def write() -> None:
-        for name, weight in trainer.networks.named_parameters():
-            if not bool(weight.isfinite().all()):
-                raise RunError(f"{name} is no longer finite after step {step}; the checkpoint before is intact")
-        state = {"stream": stream.state_dict(), "trainer": own, "best": best}
-        save_checkpoint(run, trainer, step, average, state)
-
-    first_only(fabric, write)

@@ -20,6 +20,7 @@ class Options:
         validate_every: steps between validations; there is one at the end too.
         validate_images: at most so many of the images kept out, the same ones each time.
         save_every: steps between checkpoints; there is one at the beginning and at the end too.
+        keep: checkpoints that are kept, the newest ones.
         log_every: steps that a line of the log is about.
         ema: decay per step of a running average of the enhancer's weights, in [0, 1); 0 keeps none. The average is
             what is validated and what `load_enhancer` gives.
@@ -35,13 +36,14 @@ class Options:
     validate_every: int = 500
     validate_images: int = 32
     save_every: int = 500
+    keep: int = 2
     log_every: int = 50
     ema: float = 0.0
     tensorboard: bool = False
     bar: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("validate_every", "validate_images", "save_every", "log_every", "epochs"):
+        for name in ("validate_every", "validate_images", "save_every", "keep", "log_every", "epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} = {value}: at least 1")
