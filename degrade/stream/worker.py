@@ -26,7 +26,7 @@ IGNORED = frozenset(
 want to finish the step that it is in. Its workers end with it."""
 
 _PATIENCE = 1.0
-_GRACE = 5.0
+_GRACE = 2.0
 
 _Inbox = queue.SimpleQueue[tuple[int, Request] | None]
 
