@@ -285,6 +285,7 @@ def _write(dataset: DataSet, item: Item, decoded: _Decoded, views: Iterator[View
     layout, deep = dataset.layout, dataset.layout.format == "png"
     assert decoded.image is not None
     clean = image_io.encode(decoded.image, ".png")
+    decoded.image = None  # see `degrade_one`
     lines, files = [], {layout.clean(item.id): clean}
     mask = b""
     for number, (key, view) in enumerate(zip(dataset.keys(item.id), views, strict=True)):

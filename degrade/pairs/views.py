@@ -29,12 +29,13 @@ class View:
 def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator[View]:
     """Degrade an integer image (C, H, W) on the CPU, once for each key; each view is made when it is asked for."""
     start = time.perf_counter()
-    bits = 16 if image.dtype == torch.uint16 else 8
+    bits, size = 16 if image.dtype == torch.uint16 else 8, image.shape[-2:]
     clean = image_io.to_float(image)[None]
+    del image  # of a large photograph this is memory that the degradation needs
     mask = recipe.field_of_view(clean)
     shown = image_io.to_integer(mask[0])
     for first in range(0, len(keys), _DRAWN_AT_ONCE):
-        parameters = recipe.draw(torch.tensor(keys[first : first + _DRAWN_AT_ONCE]), *image.shape[-2:])
+        parameters = recipe.draw(torch.tensor(keys[first : first + _DRAWN_AT_ONCE]), *size)
         for row in range(len(keys[first : first + _DRAWN_AT_ONCE])):
             one = {name: value[row : row + 1] for name, value in parameters.items()}
             degraded = image_io.to_integer(recipe.apply(clean, one, mask)[0], bits)
