@@ -10,11 +10,12 @@ import click
 import torch
 from torch import Tensor
 
-from cli import fit_plot, sheet
+from cli import fit_plot, problems, sheet
 from cli.options import Refusal, check_out, save
 from cli.sources import SOURCE_HELP, Item, open_source
 from degrade import image_io
 from degrade.fit.noise import NoiseFit, from_frames, from_images, to_recipe
+from degrade.pairs.making import FAILURES, reason
 
 
 @click.group()
@@ -85,7 +86,7 @@ def noise(
         try:
             image_io.write_bytes(out, to_recipe(found).encode())
         except OSError as error:
-            raise click.ClickException(f"cannot write {str(out)!r}: {error}") from None
+            raise click.ClickException(f"cannot write {problems.reason(error, out)}") from None
     click.echo(f"go on with: degrade synth SOURCE DEST --recipe {out or 'FILE.toml (from --out)'}")
 
 
@@ -95,8 +96,8 @@ def _images(items: list[Item], levels: float) -> NoiseFit:
         for item in items:
             try:
                 image = item.load()
-            except image_io.ImageError as error:
-                click.echo(f"{item.source}: {error}", err=True)
+            except FAILURES as error:
+                click.echo(f"{item.source}: {reason(error)}", err=True)
                 continue
             if _coloured(image):
                 click.echo(f"{item.source}: it is no grey image", err=True)
@@ -114,8 +115,8 @@ def _frames(items: list[Item], levels: float) -> NoiseFit:
     for item in items:
         try:
             frame = item.load()
-        except image_io.ImageError as error:
-            raise click.ClickException(f"{item.source}: {error}") from None
+        except FAILURES as error:
+            raise click.ClickException(f"{item.source}: {reason(error)}") from None
         if _coloured(frame):
             raise click.ClickException(f"{item.source}: it is no grey image")
         if frames and (frame.shape[1:] != frames[0].shape[1:] or frame.dtype != frames[0].dtype):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import degrade
+from cli import problems
 from degrade import image_io
 from degrade.settings import Choice, Setting, closest
 
@@ -151,5 +152,7 @@ def save(out: Path, image: Tensor) -> None:
         image = image_io.to_integer(image_io.to_float(image))
     try:
         image_io.write(out, image)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
+    except OSError as error:
+        raise click.ClickException(f"cannot write {problems.reason(error, out)}") from None
+    except (ValueError, ModuleNotFoundError) as error:
         raise click.ClickException(f"cannot write {str(out)!r}: {error}") from None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import click
-from torch import Tensor
 
 from cli import sheet
 from cli.options import check_out, read_recipe, read_window, recipe_options, save, window_option
-from cli.sources import SOURCE_HELP, Item, open_source
-from degrade import image_io
+from cli.sources import SOURCE_HELP, Item, Items, open_source
+from degrade.pairs.making import FAILURES, reason
 
 
 @click.command(
@@ -57,9 +56,11 @@ def preview(
     """Draws a contact sheet of what a recipe does: clean, each stage alone, all of them, and several views."""
     made_by = read_recipe(recipe, type_, changes)
     check_out(out)
-    rows: dict[str, list[sheet.Cell]] = {}
-    for item, image in islice(_readable(open_source(source, read_window(window)).items), limit):
-        rows[item.id] = sheet.row(made_by, sheet.fitted(image, size), item.id, seed, views)
+
+    def row(item: Item) -> list[sheet.Cell]:
+        return sheet.row(made_by, sheet.fitted(item.load(), size), item.id, seed, views)
+
+    rows = dict(islice(_usable(open_source(source, read_window(window)).items, row), limit))
     if not rows:
         raise click.ClickException(f"no image of {source!r} could be read")
     changed = "".join(f", {change}" for change in ([f"type={type_}"] if type_ else []) + list(changes))
@@ -68,10 +69,12 @@ def preview(
     click.echo(f"{out}: {len(rows)} images, {picture.width} x {picture.height} pixels")
 
 
-def _readable(items: list[Item]) -> Iterator[tuple[Item, Tensor]]:
-    """The images that can be read; of the others only what is wrong with them is said."""
+def _usable(items: Items, row: Callable[[Item], list[sheet.Cell]]) -> Iterator[tuple[str, list[sheet.Cell]]]:
+    """The rows of the images that can be used, by id; of the others only what is wrong with them is said."""
     for item in items:
         try:
-            yield item, item.load()
-        except image_io.ImageError as error:
-            click.echo(f"{item.source}: {error}", err=True)
+            cells = row(item)
+        except FAILURES as error:
+            click.echo(f"{item.source}: {reason(error)}", err=True)
+            continue
+        yield item.id, cells

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from degrade import keyed
 from degrade.settings import Choice, Setting, Value, read_settings
+from degrade.text import parse_toml
 
 Parameters = dict[str, Tensor]
 """What was done to each sample: names to tensors, (B, ...) each. Lengths are fractions of the shorter side."""
@@ -215,7 +215,7 @@ _BITS: dict[torch.dtype, tuple[Any, Any]] = {
 
 def read_toml(text: str) -> dict[str, Any]:
     """The settings in a recipe's TOML, lists as pairs; its tables (what a command notes beside them) left out."""
-    return {name: value for name, value in tomllib.loads(text).items() if not isinstance(value, dict)}
+    return {name: value for name, value in parse_toml(text).items() if not isinstance(value, dict)}
 
 
 def _toml(value: Value) -> str:

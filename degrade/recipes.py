@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from degrade.base import Degradation, read_toml
@@ -13,6 +12,7 @@ from degrade.cataract import Cataract
 from degrade.cornea import Cornea
 from degrade.fundus import Fundus
 from degrade.settings import closest
+from degrade.text import TextError, read_text, shown
 from degrade.xray import PoissonGaussian
 
 
@@ -92,14 +92,17 @@ def recipe(name_or_toml: str | os.PathLike[str], **overrides: Any) -> Degradatio
     text = os.fspath(name_or_toml)
     settings: dict[str, Any] = {}
     if isinstance(name_or_toml, os.PathLike) or text.endswith(".toml"):
-        text = Path(text).read_text(encoding="utf-8")
+        try:
+            text = read_text(text)
+        except TextError as error:
+            raise ValueError(f"{text!r}: {error}") from None
     if "\n" in text or "=" in text:
         settings = read_toml(text)
         if "recipe" not in settings:
             raise ValueError('a recipe\'s TOML must name the recipe it starts from, such as recipe = "cofe-net"')
         text = settings.pop("recipe")
-    if text not in RECIPES:
-        raise ValueError(f"unknown recipe {text!r}{closest(str(text), RECIPES)}")
+    if not isinstance(text, str) or text not in RECIPES:
+        raise ValueError(f"unknown recipe {shown(text)}{closest(str(text)[:100], RECIPES)}")
     preset = RECIPES[text]
     chosen = {**preset.settings, **settings, **overrides}
     for name in ("name", "citation"):

@@ -89,7 +89,9 @@ def test_a_damaged_output_is_found_and_made_again(pairs, name, damage):
     assert "all files of its 6 pairs are whole" in run("verify", pairs / "pairs").output
 
 
-@pytest.mark.parametrize(("first", "then"), [((), ("--window", "file")), (("--window", "40,400"), ("--window", "file"))])
+@pytest.mark.parametrize(
+    ("first", "then"), [((), ("--window", "file")), (("--window", "40,400"), ("--window", "file"))]
+)
 def test_resume_refuses_another_window(pairs, first, then):
     dest = pairs / "windows"
     run("synth", pairs / "source", dest, *first, "--limit", 1)

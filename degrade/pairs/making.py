@@ -23,7 +23,7 @@ from degrade.pairs.errors import PairsError
 from degrade.pairs.items import Item
 from degrade.pairs.views import View, degrade_batch, degrade_one
 
-_FAILURES = (image_io.ImageError, ValueError, RuntimeError, MemoryError, LookupError, TypeError)
+FAILURES = (image_io.ImageError, ValueError, RuntimeError, MemoryError, LookupError, TypeError)
 """What one image can do to us; anything else (a full disk, say) ends the run."""
 
 
@@ -126,7 +126,7 @@ def make_pairs(
             raise
         except PairsError:
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             outcome.failures.append((item, reason(error)))
         else:
             _append(part, done.lines)
@@ -199,7 +199,7 @@ def _on_gpu(
             made = degrade_batch(dataset.recipe, torch.stack([image for _, _, image in group]), keys, plan.device)
         except torch.OutOfMemoryError:
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             for item, _, _ in group:
                 yield item, _failed(error)
         else:
@@ -211,7 +211,7 @@ def _on_gpu(
     for item, future in _ahead(dataset, items, plan, lines, pool):
         try:
             decoded = future.result()
-        except _FAILURES as error:
+        except FAILURES as error:
             yield item, _failed(error)
             continue
         image = decoded.image
