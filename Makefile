@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test check bench pictures clean
+.PHONY: demo test test-all check bench pictures clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -24,7 +24,10 @@ demo: $(VENV)/installed
 	@echo "The paired data set, every picture explained in manifest.jsonl: $(DEMO)/pairs"
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

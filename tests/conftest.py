@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
 
 from degrade import Degradation, Parameters
@@ -37,7 +38,16 @@ def _shared(name: str) -> Path:
 Apply = Callable[[Degradation, Tensor, Parameters, Tensor], Tensor]
 
 
-@pytest.fixture(params=list(Route), ids=lambda route: route.value)
+_ROUTES = [pytest.param(route, marks=pytest.mark.slow if route is Route.TRITON else ()) for route in Route]
+
+
+@pytest.fixture
+def interpreted(request: pytest.FixtureRequest) -> bool:
+    """Whether the test's route runs in Triton's interpreter, a hundred times slower: fewer pictures are enough there."""
+    return request.node.callspec.params.get("apply") is Route.TRITON and not torch.cuda.is_available()
+
+
+@pytest.fixture(params=_ROUTES, ids=lambda route: route.value)
 def apply(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Apply:
     """`d.apply` on each of the routes of the fundus model, so that the same tests run over all of them.
 

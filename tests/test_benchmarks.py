@@ -45,6 +45,7 @@ SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of r
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_table(name: str) -> None:
     table, count = SMALL[name]
@@ -69,6 +70,7 @@ def test_the_small_runs_are_all_that_the_command_prints(gpu: bool, monkeypatch: 
     assert named == run - (set() if gpu else {accelerator.chain})
 
 
+@pytest.mark.slow
 def test_ours_is_measured_in_every_table() -> None:
     for row in chain.chain((64,), 2, (1,), 1):
         assert isinstance(row["ms"], Spread) or row["path"].startswith("per-image script")
@@ -76,6 +78,7 @@ def test_ours_is_measured_in_every_table() -> None:
         assert isinstance(row["ms"], Spread) or row["what"] != stages.OURS
 
 
+@pytest.mark.slow
 def test_blur_and_colour_are_the_same_operation_everywhere() -> None:
     for row in stages.stages(96, 2, 1):
         exact = row["stage"] in ("blur", "colour") and not any(word in row["what"] for word in ("order", "8 bits"))
@@ -83,6 +86,7 @@ def test_blur_and_colour_are_the_same_operation_everywhere() -> None:
             assert row["furthest from ours, grey levels"] < 0.02
 
 
+@pytest.mark.slow
 def test_what_is_not_installed_has_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(name: str) -> None:
         raise peers.Absent("not installed")
@@ -168,6 +172,7 @@ def test_threads_are_set_for_all() -> None:
         set_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     small = partial(noise.noise, 64, 2, (1,), 1, compiled=False)

@@ -83,13 +83,13 @@ def test_bands_of_rows_leave_no_seam(size: tuple[int, int]) -> None:
     assert (d.apply(image, p, mask) - batched).abs().max() < 2e-5
 
 
-def test_no_route_leaves_the_range(apply: Apply) -> None:
+def test_no_route_leaves_the_range(apply: Apply, interpreted: bool) -> None:
     """Between its nodes a wide field can be a little below 0; on white and on black that would show."""
-    count, side = 12, 256
+    count, side = 3 if interpreted else 12, 256
     level = torch.tensor([1.0, 0.0, 0.6]).repeat(count // 3)
     image, mask = level.view(-1, 1, 1, 1).expand(-1, 3, side, side), torch.ones(count, 1, side, side)
     d = degrade.recipe("pce-net", brightness=1.0, contrast=1.0, saturation=1.0, hole_threshold=0.0)
-    for kind in ("001", "011", "111"):
+    for kind in ("111",) if interpreted else ("001", "011", "111"):
         p = degrade.recipe("pce-net", type=kind).draw(degrade.make_keys(3, count), side, side)
         degraded = apply(d, image, p | law.neutral(p, keep=("halo", "hole", "spots", "blur")), mask)
         assert float(degraded.min()) >= 0
