@@ -1,8 +1,7 @@
-"""Interruption: signals that ask a run to stop after the step at hand, and workers that die of them."""
+"""Interruption: signals that ask a run to stop after the step at hand."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -35,26 +34,12 @@ class Stopped(KeyboardInterrupt):
         return 130 if self.signal == signal.SIGINT else GOES_ON
 
 
-class _Quiet:
-    """PyTorch's handler of dead workers, without what it raises: their data loader notices by itself."""
-
-    def __init__(self, raises: Any) -> None:
-        self.raises = raises
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        with contextlib.suppress(RuntimeError):
-            self.raises(number, frame)
-
-
 class Interruption:
     """Notes signals that ask to stop, where Python would stop in the middle of a step.
 
     SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGUSR1 and SIGXCPU are noted; a second Ctrl-C stops at once. A signal that is
     ignored when the context is entered stays ignored: under nohup SIGHUP, in a background job of a shell script
     SIGINT. Outside the main thread nothing is noted, since Python handles signals in the main thread alone.
-
-    PyTorch raises in the middle of whatever is running when a worker process of a data loader dies. From `hold` on the
-    reason is noted in `death` instead; who waits for the worker's data learns of it from the data loader.
 
     >>> with Interruption() as interruption:
     ...     interruption.signal is None
@@ -63,12 +48,9 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.death = ""
         self._since = 0.0
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
-        self._raises: Any = None
-        self._asking = False
 
     def __enter__(self) -> Interruption:
         for name in _NAMES:
@@ -79,25 +61,11 @@ class Interruption:
                 self._before[number] = signal.signal(number, self._note)
             except ValueError:  # not the main thread
                 break
-        self.hold()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._raises is not None and signal.getsignal(signal.SIGCHLD) == self._note_death:
-            stopped = self.signal is not None or self.death  # then workers may die until their data loader is deleted
-            signal.signal(signal.SIGCHLD, _Quiet(self._raises) if stopped else self._raises)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def hold(self) -> None:
-        """Take the place of the handler that PyTorch installs with the first worker process, if it is there."""
-        number = getattr(signal, "SIGCHLD", None)
-        if number is None or not self._before:
-            return
-        handler = signal.getsignal(number)
-        if callable(handler) and handler != self._note_death:
-            signal.signal(number, self._note_death)
-            self._raises = handler.raises if isinstance(handler, _Quiet) else handler
 
     def wait(self, seconds: float) -> int | None:
         """The number of the signal that asks to stop, as soon as it comes; None if it does not come in time."""
@@ -115,14 +83,3 @@ class Interruption:
             self.signal, self._since = number, time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self._since > _ONE_CTRL_C:
             raise KeyboardInterrupt
-
-    def _note_death(self, number: int, frame: FrameType | None) -> None:
-        if self._asking or os.getpid() != self._process:
-            return
-        self._asking = True
-        try:
-            self._raises(number, frame)
-        except RuntimeError as error:
-            self.death = " ".join(str(error).split())
-        finally:
-            self._asking = False

@@ -158,11 +158,9 @@ class _Loop:
     def _next(self) -> tuple[Any, Exception | None]:
         """The next batch, or why there is none: the step before is whole, the stream at its place."""
         try:
-            batch = next(self._batches)
+            return next(self._batches), None
         except Exception as error:
             return None, error
-        self._interruption.hold()
-        return batch, None
 
     def _one_step(self, batch: Any) -> None:
         trainer, options = self._trainer, self._options
@@ -216,13 +214,11 @@ class _Loop:
             self._keep()
         except (OSError, RunError):
             raise problem from None
-        if _is_death(problem) and self._interruption.death:
-            raise StreamError(f"{problem} ({self._interruption.death})") from None
         raise problem
 
 
 def _is_death(error: Exception) -> bool:
-    """Whether a process that decodes images has died."""
+    """Whether a process that decodes images has died, one of a data loader of PyTorch's too."""
     return isinstance(error, StreamError) or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error))
 
 
