@@ -1,4 +1,4 @@
-"""What tests are collected on this machine, and how the GPU's kernels run where there is no GPU."""
+"""What tests are collected on this machine, options of the fault suite, and how GPU kernels run without a GPU."""
 
 import os
 from importlib.util import find_spec
@@ -14,3 +14,16 @@ if not find_spec("numba"):
     collect_ignore_glob.append("degrade/numba/*")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, which other packages do too
+
+
+def pytest_addoption(parser):
+    """Options of tests/faults."""
+    group = parser.getgroup("faults")
+    group.addoption("--fault-seed", type=int, default=0, metavar="N", help="Another seed, other faults.")
+    group.addoption(
+        "--faults",
+        choices=["some", "all"],
+        default="some",
+        help="some: a seeded tenth of the malformed inputs and a pairwise selection of the matrices, five minutes. "
+        "all: 2,000 images, 1,000 texts, every combination; about an hour.",
+    )
