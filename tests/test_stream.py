@@ -168,7 +168,7 @@ def test_state_is_plain_numbers():
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"batch_size": 0}, ["batch size 0", "at least 1"]),
+        ({"batch_size": 0}, ["batch_size = 0", "at least 1"]),
         ({"views": 0}, ["views = 0"]),
         ({"size": 16}, ["size = 16", "32"]),
         ({"size": (90, 80)}, ["size = (90, 80)"]),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from degrade.stream.ids import Numbered
 from degrade.stream.source import Sample, Source, SourceError
 
 
@@ -59,8 +60,8 @@ class DatasetSource(Source):
         return {"image": _image(item[0] if isinstance(item, (tuple, list)) else item)}
 
 
-def _numbers(count: int) -> list[str]:
-    return [f"{number:06d}" for number in range(count)]
+def _numbers(count: int) -> Numbered:
+    return Numbered("", 6, range(count))
 
 
 def _is_image(value: Any) -> bool:

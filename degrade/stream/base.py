@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import distributed
 
-from degrade import keyed
 from degrade.stream import order
 from degrade.stream.ahead import ahead
 from degrade.stream.batch import Images, Record
 from degrade.stream.frameworks import EpochSampler, StreamLoader
 from degrade.stream.lane import Lane
 from degrade.stream.loading import Loader
+from degrade.stream.numbers import whole
 from degrade.stream.passes import Pass, Progress, Step
+from degrade.text import shown
 
 Made = TypeVar("Made", bound=Record)
 
@@ -54,18 +55,16 @@ class Stream(ABC, Generic[Made]):
         shuffle: bool,
         cache_bytes: int,
     ) -> None:
-        for name, value, least in (("workers", workers, 0), ("cache_bytes", cache_bytes, 0)):
-            if value < least:
-                raise ValueError(f"{name} = {value}: at least {least}")
-        if min(batch_sizes) < 1:
-            raise ValueError(f"batch size {min(batch_sizes)}: at least 1")
         if (rank is None) != (world_size is None):
             raise ValueError(f"rank = {rank}, world_size = {world_size}: give both, or neither")
-        if rank is not None and world_size is not None and not 0 <= rank < world_size:
-            raise ValueError(f"rank = {rank}: from 0 to world_size - 1 = {world_size - 1}")
+        if rank is not None and world_size is not None:
+            rank, world_size = whole("rank", rank), whole("world_size", world_size, 1)
+            if not 0 <= rank < world_size:
+                raise ValueError(f"rank = {rank}: from 0 to world_size - 1 = {world_size - 1}")
+        workers, cache_bytes = whole("workers", workers, 0), whole("cache_bytes", cache_bytes, 0)
         self.device = torch.device(device)
         self._lanes, self._batch_sizes = list(lanes), list(batch_sizes)
-        self._seed, self._drop_last, self.shuffle = seed, drop_last, shuffle
+        self._seed, self._drop_last, self.shuffle = whole("seed", seed), bool(drop_last), bool(shuffle)
         self._rank, self._world_size = rank, world_size
         self._loader = Loader([lane.reader for lane in lanes], workers, self.device.type == "cuda", cache_bytes)
         self._progress = Progress(len(lanes))
@@ -83,7 +82,7 @@ class Stream(ABC, Generic[Made]):
 
         Naming the epoch that `load_state_dict` has restored keeps the place in it. Iterators in use stay in theirs.
         """
-        self._progress.set_epoch(epoch)
+        self._progress.set_epoch(whole("epoch", epoch))
 
     @property
     def sampler(self) -> EpochSampler:
@@ -130,18 +129,23 @@ class Stream(ABC, Generic[Made]):
         Raises:
             ValueError: the state is of a stream with other sources, another seed or batch size.
         """
+        if not isinstance(state, Mapping):
+            raise ValueError(f"a state is what state_dict gives; got {shown(state)}")
         ours = self._identity()
         for name, value in ours.items():
             if state.get(name) != value:
                 raise ValueError(
-                    f"the state has {name} = {state.get(name)}, this stream {value}: they cannot be joined"
+                    f"the state has {name} = {shown(state.get(name))}, this stream {value}: they cannot be joined"
                 )
-        self._progress.restore(int(state["epoch"]), [int(position) for position in state["position"]])
+        epoch, position = whole("epoch", state.get("epoch")), state.get("position")
+        if not isinstance(position, Iterable) or len(position := list(position)) != len(self._lanes):
+            raise ValueError(f"the state has position = {shown(position)}: a list of {len(self._lanes)} is needed")
+        self._progress.restore(epoch, [whole("position", place, 0) for place in position])
 
     # for subclasses
 
     @abstractmethod
-    def _plan(self, start: list[int]) -> list[Step]:
+    def _plan(self, start: list[int]) -> Sequence[Step]:
         """The positions in each lane that the steps from `start` on consume, on all processes together."""
 
     @abstractmethod
@@ -158,7 +162,7 @@ class Stream(ABC, Generic[Made]):
                 stacklevel=4,
             )
 
-    def _steps(self, total: int, batch_size: int, start: int) -> list[range]:
+    def _steps(self, total: int, batch_size: int, start: int) -> Sequence[range]:
         return order.steps(total, batch_size, self.team()[1], start, self._drop_last)
 
     # for what drives a stream
@@ -183,14 +187,14 @@ class Stream(ABC, Generic[Made]):
         return 0, 1
 
     def _identity(self) -> dict[str, Any]:
-        ids = [keyed.string_id("\n".join(lane.source.ids)) for lane in self._lanes]
+        ids = [lane.fingerprint for lane in self._lanes]
         sizes = [len(lane) for lane in self._lanes]
         return {"seed": self._seed, "samples": sizes, "batch_sizes": self._batch_sizes, "sources": ids}
 
     def _start(self, epoch: int, position: list[int]) -> Iterator[tuple[Step, Made]]:
         return ahead(self._batches(self._plan(position), epoch), self.device)
 
-    def _batches(self, steps: list[Step], epoch: int) -> Iterator[tuple[Step, Made]]:
+    def _batches(self, steps: Sequence[Step], epoch: int) -> Iterator[tuple[Step, Made]]:
         rank, world_size = self.team()
         orders = [lane.order(epoch) for lane in self._lanes]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor
@@ -39,9 +40,13 @@ class Record:
 class Samples(Record):
     """A batch whose fields all have one entry per sample: it can be indexed like a tensor."""
 
-    def __getitem__(self: Self, index: int | slice) -> Self:
-        """Some of the samples; an int gives a batch of one."""
-        if isinstance(index, int):
+    def __getitem__(self: Self, index: SupportsIndex | slice) -> Self:
+        """Some of the samples, none perhaps; a whole number gives a batch of one."""
+        if not isinstance(index, slice):
+            try:
+                index = operator.index(index)
+            except TypeError:
+                raise TypeError(f"a batch is indexed by a whole number or a slice, got {index!r}") from None
             count = len(self.__dict__["ids"])
             if not -count <= index < count:
                 raise IndexError(f"sample {index} of a batch of {count}")

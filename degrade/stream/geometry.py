@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from degrade import keyed
 from degrade.base import SMALLEST_SIDE
 from degrade.image_io import resize
+from degrade.stream.numbers import whole
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Geometry:
     vflip: bool = False
 
     def __post_init__(self) -> None:
+        for name, value in (("size", _size(self.size)), ("crop", self.crop)):
+            if value is not None and not isinstance(value, tuple):
+                value = whole(name, value)
+            object.__setattr__(self, name, value)
+        for name in ("hflip", "vflip"):
+            object.__setattr__(self, name, bool(getattr(self, name)))
         low, high = self.sides or (SMALLEST_SIDE, SMALLEST_SIDE)
         if not SMALLEST_SIDE <= low <= high:
             raise ValueError(f"size = {self.size}: a number of pixels from {SMALLEST_SIDE} on, or a pair of them")
@@ -93,3 +101,12 @@ class Geometry:
             images = {name: image[window] for name, image in images.items()}
         axes = [-2] * placing.vertical + [-1] * placing.horizontal
         return {name: image.flip(axes) for name, image in images.items()} if axes else images
+
+
+def _size(size: Any) -> Any:
+    """A pair of sizes as a tuple of ints; anything else as it is."""
+    try:
+        low, high = size
+    except (TypeError, ValueError):
+        return size
+    return whole("size", low), whole("size", high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,9 +12,11 @@ from degrade import keyed
 from degrade.image_io import to_float
 from degrade.stream.batch import Images
 from degrade.stream.geometry import Geometry, Placing
-from degrade.stream.order import Order, Place
+from degrade.stream.ids import fingerprint
+from degrade.stream.numbers import whole
+from degrade.stream.order import LARGEST_SHUFFLED, Order, Place
 from degrade.stream.reading import Decoded, Reader
-from degrade.stream.source import Source
+from degrade.stream.source import Source, SourceError
 
 FieldOfView = Callable[[Tensor], Tensor]
 
@@ -44,15 +47,26 @@ class Lane:
         channels: tuple[int, ...],
         field_of_view: FieldOfView | None,
     ) -> None:
+        patches = whole("patches", patches)
         if patches < 1 or (patches > 1 and geometry.crop is None):
             raise ValueError(f"patches = {patches}: at least 1, and more only with crop, which says their size")
+        if shuffle and len(source) > LARGEST_SHUFFLED:
+            raise SourceError(
+                f"{source.title} has {len(source):,} images, and at most {LARGEST_SHUFFLED:,} can be shuffled: "
+                "give shuffle=False, or a subset of it"
+            )
         self.reader = Reader(source, geometry, channels)
         self.name, self.source, self._geometry, self._patches = name, source, geometry, patches
-        self._seed, self._shuffle = seed, shuffle
+        self._seed, self._shuffle = whole("seed", seed), bool(shuffle)
         self._field_of_view = field_of_view
 
     def __len__(self) -> int:
         return len(self.source) * self._patches
+
+    @cached_property
+    def fingerprint(self) -> int:
+        """A number that stands for the source's ids."""
+        return fingerprint(self.source.ids)
 
     def order(self, epoch: int) -> Order:
         """The places of an epoch."""

@@ -3,11 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from degrade import keyed
+
+LARGEST_SHUFFLED = 2**26
+"""So many images can be shuffled; a permutation of them takes two gigabytes while it is made, and ten seconds."""
+
+_BLOCKS = 1 << 20
+
+Item = TypeVar("Item")
+
+
+class Lazy(Sequence[Item]):
+    """A sequence whose items are made when they are asked for.
+
+    Args:
+        count: its length.
+        make: the item at a place from 0 to count - 1.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
+        self._places, self._make = range(count), make
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self._make(place) for place in self._places[index]]
+        return self._make(self._places[index])
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self._make, self._places)
 
 
 @dataclass(frozen=True)
@@ -35,7 +73,7 @@ class Order:
     def __init__(self, images: int, patches: int, seed: int, epoch: int, name: str, shuffle: bool) -> None:
         self.images, self.patches, self.shuffle = images, patches, shuffle
         self._key = keyed.fold_in(keyed.make_keys(seed, 1, epoch), f"stream.order.{name}")
-        self._rounds: dict[int, list[int]] = {}
+        self._rounds: dict[int, NDArray[np.int32]] = {}
 
     def __len__(self) -> int:
         return self.images * self.patches
@@ -43,16 +81,23 @@ class Order:
     def __getitem__(self, position: int) -> Place:
         round_, place = divmod(position, len(self))
         image, patch = divmod(place, self.patches)
-        return Place(self._permutation(round_)[image] if self.shuffle else image, patch, round_)
+        return Place(int(self._permutation(round_)[image]) if self.shuffle else image, patch, round_)
 
-    def _permutation(self, round_: int) -> list[int]:
+    def _permutation(self, round_: int) -> NDArray[np.int32]:
+        """The images in the order of keyed numbers, those of `keyed.uniforms` before they are scaled."""
         if round_ not in self._rounds:
-            numbers = keyed.uniforms(keyed.fold_in(self._key, round_), {"permutation": self.images})["permutation"]
-            self._rounds[round_] = torch.argsort(numbers[0], stable=True).tolist()
+            key = keyed.fold_in(self._key, round_)
+            numbers = torch.empty(-(-self.images // 4), 4, dtype=torch.int64)
+            for start in range(0, len(numbers), _BLOCKS):
+                part = numbers[start : start + _BLOCKS]
+                words = keyed.words(key, "permutation", start, start + len(part))
+                torch.stack([word[0] for word in words], dim=1, out=part)
+            order = torch.argsort(numbers.flatten()[: self.images], stable=True)
+            self._rounds[round_] = order.numpy().astype(np.int32)
         return self._rounds[round_]
 
 
-def steps(total: int, batch_size: int, world_size: int, start: int, drop_last: bool) -> list[range]:
+def steps(total: int, batch_size: int, world_size: int, start: int, drop_last: bool) -> Sequence[range]:
     """The positions that each step of the epoch consumes, on all processes together, from `start` on.
 
     Every position is in exactly one step; with `drop_last` the positions beyond the last whole batch are in none.
@@ -60,14 +105,17 @@ def steps(total: int, batch_size: int, world_size: int, start: int, drop_last: b
     """
     if drop_last:
         total -= total % batch_size
-    if total <= start:
-        return []
     whole = batch_size * world_size
-    ends = [min(start + whole * step, total) for step in range(1, math.ceil((total - start) / whole) + 1)]
-    short = not drop_last and batch_size > 1 and len(ends) > 1 and total - ends[-2] < world_size
-    if short:  # too few are left for all processes to have one: the step before gives some up
-        ends[-2] = total - world_size
-    return [range(begin, end) for begin, end in zip([start, *ends], ends, strict=False)]
+    count = max(0, math.ceil((total - start) / whole))
+    last = total - (start + whole * (count - 1))
+    short = not drop_last and batch_size > 1 and count > 1 and last < world_size
+
+    def end(step: int) -> int:
+        if short and step == count - 2:  # too few are left for all processes to have one: this step gives some up
+            return total - world_size
+        return min(start + whole * (step + 1), total)
+
+    return Lazy(count, lambda step: range(end(step - 1) if step else start, end(step)))
 
 
 def share(step: range, batch_size: int, rank: int, world_size: int, drop_last: bool) -> list[int]:
@@ -83,9 +131,11 @@ def share(step: range, batch_size: int, rank: int, world_size: int, drop_last: b
     return list(step[begin:end]) or [step[rank % len(step)]]
 
 
-def beside(total: int, whole: int, start: int, count: int) -> list[range]:
+def beside(total: int, whole: int, start: int, count: int) -> Sequence[range]:
     """The positions of a second source in `count` steps of `whole` each, the last one ending at `total` if it can."""
-    ends = [start + whole * (step + 1) for step in range(count)]
-    if ends and ends[-1] - whole < total < ends[-1]:
-        ends[-1] = total
-    return [range(begin, end) for begin, end in zip([start, *ends], ends, strict=False)]
+
+    def end(step: int) -> int:
+        usual = start + whole * (step + 1)
+        return total if step == count - 1 and usual - whole < total < usual else usual
+
+    return Lazy(count, lambda step: range(end(step - 1) if step else start, end(step)))

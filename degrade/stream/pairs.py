@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -14,7 +15,9 @@ from degrade.stream.base import Stream
 from degrade.stream.batch import Batch, Images
 from degrade.stream.geometry import Geometry
 from degrade.stream.lane import Lane
+from degrade.stream.numbers import whole
 from degrade.stream.opening import SourceLike, open_source
+from degrade.stream.order import Lazy
 from degrade.stream.passes import Step
 
 
@@ -77,7 +80,7 @@ class PairStream(Stream[Batch]):
     ) -> None:
         self.recipe = recipe if isinstance(recipe, Degradation) else open_recipe(recipe)
         self.recipe.to(device)
-        self._sequence = SeqLC(self.recipe, views)
+        self._sequence = SeqLC(self.recipe, whole("views", views, 1))
         lane = Lane(
             "pairs",
             open_source(source),
@@ -90,7 +93,7 @@ class PairStream(Stream[Batch]):
         )
         super().__init__(
             [lane],
-            [batch_size],
+            [whole("batch_size", batch_size, 1)],
             seed=seed,
             workers=workers,
             device=device,
@@ -101,8 +104,9 @@ class PairStream(Stream[Batch]):
             cache_bytes=cache_bytes,
         )
 
-    def _plan(self, start: list[int]) -> list[Step]:
-        return [(step,) for step in self._steps(len(self._lanes[0]), self._batch_sizes[0], start[0])]
+    def _plan(self, start: list[int]) -> Sequence[Step]:
+        steps = self._steps(len(self._lanes[0]), self._batch_sizes[0], start[0])
+        return Lazy(len(steps), lambda number: (steps[number],))
 
     def _assemble(self, images: list[Images]) -> Batch:
         return pair(images[0], self._sequence)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+import torch
+
 from degrade import image_io, keyed, phantom
 from degrade.base import SMALLEST_SIDE
 from degrade.settings import closest
+from degrade.stream.ids import Numbered
+from degrade.stream.numbers import whole
 from degrade.stream.source import Sample, Source, SourceError
+from degrade.text import shown
 
 PREFIX = "phantom:"
 _MAPS = {"fundus": ("vessels", "fov"), "chest": ("lungs",), "cornea": ("nerves",)}
 _DEFAULTS = {"count": 8, "size": 512, "seed": 0}
 _LEAST = {"count": 1, "size": SMALLEST_SIDE}
+_MOST = {"count": 10**12, "size": 10_000}
 
 
 class PhantomSource(Source):
@@ -26,13 +32,13 @@ class PhantomSource(Source):
     """
 
     def __init__(self, kind: str, count: int, size: int, seed: int) -> None:
-        self._kind, self._size = kind, size
-        self._keys = keyed.make_keys(seed, count)
+        self._kind, self._size, self._seed = kind, size, seed
         self.title = f"{PREFIX}{kind}?size={size}&seed={seed}"
-        self.ids = [f"{kind}_{number:04d}" for number in range(count)]
+        self.ids = Numbered(f"{kind}_", 4, range(count))
 
     def load(self, index: int) -> Sample:
-        images = getattr(phantom, self._kind)(self._keys[index : index + 1], self._size)
+        key = keyed.make_keys(self._seed, torch.tensor([index]))
+        images = getattr(phantom, self._kind)(key, self._size)
         names = ("image", *_MAPS[self._kind])
         return {name: image_io.to_integer(image[0]) for name, image in zip(names, images, strict=True)}
 
@@ -49,10 +55,21 @@ def open_phantoms(text: str) -> PhantomSource:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in values:
             raise SourceError(f"unknown phantom option {key!r}{closest(key, values)}")
-        try:
-            values[key] = int(value)
-        except ValueError:
-            raise SourceError(f"phantom option {key}={value!r}: a whole number is needed") from None
+        values[key] = _whole(key, value)
         if key in _LEAST and values[key] < _LEAST[key]:
             raise SourceError(f"phantom option {key}={value}: at least {_LEAST[key]}")
+        if key in _MOST and values[key] > _MOST[key]:
+            raise SourceError(f"phantom option {key}={value}: at most {_MOST[key]:,}")
     return PhantomSource(kind, **values)
+
+
+def _whole(key: str, value: str) -> int:
+    """A whole number as people write it, such as 1000 or 1e3."""
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return whole(key, float(value))
+    except ValueError:
+        raise SourceError(f"phantom option {key}={shown(value)}: a whole number is needed") from None

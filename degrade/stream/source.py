@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from degrade.stream.ids import LARGEST_LISTED, Numbered, finder
+
 Sample = dict[str, Tensor]
 """What a source holds of one image: (C, H, W) each, uint8, uint16, or floating point in [0, 1]. "image" is always
 there; "mask" is its field of view; any other name is a map such as "vessels". Maps are as the source stores them, zeros
@@ -59,8 +61,16 @@ class Source(ABC):
         >>> open_source("phantom:fundus?count=8").subset(lambda id_: id_ < "fundus_0002").ids
         ['fundus_0000', 'fundus_0001']
         """
-        wanted = keep if callable(keep) else frozenset(keep).__contains__
-        places = [place for place, id_ in enumerate(self.ids) if wanted(id_)]
+        if callable(keep):
+            _check_listed(self, "subset")
+            places = [place for place, id_ in enumerate(self.ids) if keep(id_)]
+        elif isinstance(self.ids, Numbered) and len(keep) < len(self):
+            find = finder(self.ids)
+            places = sorted(place for id_ in set(keep) if (place := find(id_)) is not None)
+        else:
+            _check_listed(self, "subset")
+            wanted = frozenset(keep)
+            places = [place for place, id_ in enumerate(self.ids) if id_ in wanted]
         if not places:
             raise SourceError(f"subset: none of the {len(self)} ids of {self.title} is kept")
         return _Some(self, places)
@@ -99,27 +109,45 @@ class _Mapped(Source):
         self._source, self._maps = source, dict(maps)
         self._places = {}
         for name, extra in maps.items():
-            place = {id_: index for index, id_ in enumerate(extra.ids)}
-            if missing := [id_ for id_ in source.ids if id_ not in place]:
-                raise SourceError(
-                    f"map {name!r} ({extra.title}) lacks {len(missing)} of the {len(source)} ids of {source.title}, "
-                    f"{missing[0]!r} first; source.subset(ids) keeps those that have it"
-                )
-            self._places[name] = place
+            self._places[name] = finder(extra.ids)
+            self._check(name, extra)
         self.ids, self.title, self.path = source.ids, source.title, source.path
         self.others, self.left_out = source.others, source.left_out
 
     def load(self, index: int) -> Sample:
         sample = self._source.load(index)
         for name, extra in self._maps.items():
-            sample[name] = plane(extra.load(self._places[name][self.ids[index]])["image"], name)
+            place = self._places[name](self.ids[index])
+            assert place is not None  # looked at when this was made
+            sample[name] = plane(extra.load(place)["image"], name)
         return sample
+
+    def _check(self, name: str, extra: Source) -> None:
+        """Raises SourceError where a map lacks some of the ids."""
+        source = self._source
+        if source.ids is extra.ids or (isinstance(source.ids, Numbered) and source.ids == extra.ids):
+            return
+        _check_listed(source, f"maps: {name!r}")
+        if missing := [id_ for id_ in source.ids if self._places[name](id_) is None]:
+            raise SourceError(
+                f"map {name!r} ({extra.title}) lacks {len(missing)} of the {len(source)} ids of {source.title}, "
+                f"{missing[0]!r} first; source.subset(ids) keeps those that have it"
+            )
 
     def origin(self, index: int) -> str:
         return self._source.origin(index)
 
     def file(self, index: int) -> Path | None:
         return self._source.file(index)
+
+
+def _check_listed(source: Source, what: str) -> None:
+    """Raises SourceError where looking at each id would take too long."""
+    if len(source) > LARGEST_LISTED:
+        raise SourceError(
+            f"{what}: {source.title} has {len(source):,} ids, and at most {LARGEST_LISTED:,} are looked at one by one; "
+            "open fewer, or name the ids in a list"
+        )
 
 
 def plane(image: Tensor, name: str = "") -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 
@@ -14,6 +15,7 @@ from degrade.stream.base import Stream
 from degrade.stream.batch import Images, MixedBatch, UnpairedBatch
 from degrade.stream.geometry import Geometry
 from degrade.stream.lane import FieldOfView, Lane
+from degrade.stream.numbers import whole
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.pairs import pair
 from degrade.stream.passes import Step
@@ -73,7 +75,7 @@ class UnpairedStream(Stream[UnpairedBatch]):
         ]
         super().__init__(
             lanes,
-            [batch_size, batch_size],
+            [whole("batch_size", batch_size, 1)] * 2,
             seed=seed,
             workers=workers,
             device=device,
@@ -84,9 +86,9 @@ class UnpairedStream(Stream[UnpairedBatch]):
             cache_bytes=cache_bytes,
         )
 
-    def _plan(self, start: list[int]) -> list[Step]:
-        total = max(len(lane) for lane in self._lanes)
-        return [(step, step) for step in self._steps(total, self._batch_sizes[0], start[0])]
+    def _plan(self, start: list[int]) -> Sequence[Step]:
+        steps = self._steps(max(len(lane) for lane in self._lanes), self._batch_sizes[0], start[0])
+        return order.Lazy(len(steps), lambda number: (steps[number],) * 2)
 
     def _assemble(self, images: list[Images]) -> UnpairedBatch:
         return UnpairedBatch(*images)
@@ -154,7 +156,7 @@ class MixedStream(Stream[MixedBatch]):
         ]
         super().__init__(
             lanes,
-            [batch_size, unlabelled_size],
+            [whole("batch_size", batch_size, 1), whole("unlabelled_size", unlabelled_size, 1)],
             seed=seed,
             workers=workers,
             device=device,
@@ -165,12 +167,12 @@ class MixedStream(Stream[MixedBatch]):
             cache_bytes=cache_bytes,
         )
 
-    def _plan(self, start: list[int]) -> list[Step]:
+    def _plan(self, start: list[int]) -> Sequence[Step]:
         labelled = self._steps(len(self._lanes[0]), self._batch_sizes[0], start[0])
-        batches = len(self._lanes[0]) / self._batch_sizes[0]
-        total = (int(batches) if self._drop_last else -int(-batches // 1)) * self._batch_sizes[1]
+        batches, rest = divmod(len(self._lanes[0]), self._batch_sizes[0])
+        total = (batches + (rest > 0 and not self._drop_last)) * self._batch_sizes[1]
         unlabelled = order.beside(total, self._batch_sizes[1] * self.team()[1], start[1], len(labelled))
-        return list(zip(labelled, unlabelled, strict=True))
+        return order.Lazy(len(labelled), lambda number: (labelled[number], unlabelled[number]))
 
     def _assemble(self, images: list[Images]) -> MixedBatch:
         return MixedBatch(pair(images[0], self._sequence), images[1])
