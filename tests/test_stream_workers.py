@@ -20,6 +20,11 @@ if not hasattr(os, "killpg"):
     pytest.skip("groups of processes and their signals are POSIX's", allow_module_level=True)
 
 
+def slow(value, **options):
+    """A value of a parameter with which a test is left out of the quick ones."""
+    return pytest.param(value, marks=pytest.mark.slow, **options)
+
+
 class Images:
     """A data set; from `slow_from` on it takes a minute for an image."""
 
@@ -36,15 +41,15 @@ class Images:
 
 
 def make(workers=2, **options) -> PairStream:
-    slow = Images(options.pop("slow_from", 1000))
-    return PairStream(slow, "cofe-net", **{"batch_size": 2, "shuffle": False, "workers": workers, **options})
+    images = Images(options.pop("slow_from", 1000))
+    return PairStream(images, "cofe-net", **{"batch_size": 2, "shuffle": False, "workers": workers, **options})
 
 
-def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+def start(code: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
     """A program in a group of its own."""
     command = [sys.executable, "-c", "from tests.test_stream_workers import *\n" + code, *arguments]
     here = Path(__file__).parents[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=here, env=environment, start_new_session=True
@@ -94,7 +99,7 @@ print(len(came) > 0, after)
 """
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", *map(slow, ("SIGINT", "SIGUSR1", "SIGHUP"))])
 def test_a_signal_to_the_group_is_for_the_main_process(name):
     """It finishes its step, and more if it wants to; signals come from the start of the workers on."""
     process = start(STEPS, name)
@@ -119,9 +124,9 @@ sys.stdin.readline()
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc, which is Linux's")
 @pytest.mark.parametrize("slow_from", [1000, 4], ids=["idle", "busy"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_end_with_their_parent(slow_from, how):
-    process = start(ORPHANS, str(slow_from))
+@pytest.mark.parametrize("how", [signal.SIGKILL, slow(signal.SIGTERM)])
+def test_workers_end_with_their_parent(slow_from, how, tmp_path):
+    process = start(ORPHANS, str(slow_from), TMPDIR=str(tmp_path))
     assert process.stdout is not None
     pids = [int(pid) for pid in process.stdout.readline().split()]
     assert len(pids) == 2
@@ -130,20 +135,22 @@ def test_workers_end_with_their_parent(slow_from, how):
     assert process.wait(30) == -how
     try:
         assert wait_until(lambda: not any(map(is_alive, pids)))
+        assert list(tmp_path.iterdir()) == []
     finally:
         finish(process)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc, which is Linux's")
-@pytest.mark.parametrize("slow_from", [1000, 4], ids=["idle", "busy"])
-@pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "del running, stream", "del running"])
-def test_a_program_that_ends_leaves_nothing_and_says_nothing(slow_from, end):
-    process = start(ORPHANS.replace("sys.stdin.readline()", end), str(slow_from))
+@pytest.mark.parametrize("slow_from", [slow(1000, id="idle"), pytest.param(4, id="busy")])
+@pytest.mark.parametrize("end", ["", *map(slow, ("raise SystemExit(0)", "del running, stream", "del running"))])
+def test_a_program_that_ends_leaves_nothing_and_says_nothing(slow_from, end, tmp_path):
+    process = start(ORPHANS.replace("sys.stdin.readline()", end), str(slow_from), TMPDIR=str(tmp_path))
     begin = time.monotonic()
     code, out, err = finish(process)
     assert (code, err) == (0, "")
     assert time.monotonic() - begin < 45  # not the minute of the image that is under way
     assert not any(is_alive(int(pid)) for pid in out.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_dropping_a_stream_does_not_wait_for_what_is_under_way():
@@ -231,7 +238,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", slow("forkserver")])
 def test_every_way_of_starting_processes_serves(method, tmp_path):
     """Those that begin anew take the stream's sources along."""
     file = tmp_path / "program.py"

@@ -159,7 +159,7 @@ class Stream(ABC, Generic[Made]):
                 f"epoch {epoch} was finished and begins again with the same pictures in the same order; call "
                 f"set_epoch({epoch + 1}) before the next one, or set_epoch({epoch}) if this is wanted",
                 RepeatedEpochWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
     def _steps(self, total: int, batch_size: int, start: int) -> Sequence[range]:

@@ -22,7 +22,8 @@ from degrade.stream.reading import Reader, Request
 from degrade.stream.worker import IGNORED, serve
 
 _PATIENCE = 1.0
-_GRACE = 0.5
+_GRACE = 0.8
+"""Seconds: how often processes are looked after, and how long they have to end by themselves."""
 
 
 class StreamError(RuntimeError):
@@ -164,7 +165,7 @@ class Pool:
 
 
 def _end(processes: list[BaseProcess], connections: list[Connection[Any, Any]]) -> None:
-    """Tells the workers to end; those that are busy for longer than half a second are killed."""
+    """Tells the workers to end, and kills those that do not."""
     for connection in connections:
         with suppress(OSError):
             connection.send(None)

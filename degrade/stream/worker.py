@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
+from multiprocessing.util import _exit_function  # type: ignore[attr-defined]  # deletes the sockets of this process
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ IGNORED = frozenset(
 want to finish the step that it is in. Its workers end with it."""
 
 _PATIENCE = 1.0
-_GRACE = 2.0
+_GRACE = 0.3
+"""Seconds: how often the parent is looked after, and how long the image under way may still take in the end."""
 
 _Inbox = queue.SimpleQueue[tuple[int, Request] | None]
 
@@ -48,9 +50,8 @@ def serve(readers: list[Reader], connection: Connection[Any, Any], number: int) 
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002
     inbox: _Inbox = queue.SimpleQueue()
-    ended = threading.Event()
-    threading.Thread(target=_listen, args=(connection, inbox, ended), daemon=True).start()
-    while (message := inbox.get()) is not None and not ended.is_set():
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    while (message := inbox.get()) is not None:
         ticket, request = message
         try:
             connection.send((ticket, _answer(readers, request)))
@@ -65,22 +66,19 @@ def _answer(readers: list[Reader], request: Request) -> Packed | str:
         return traceback.format_exc()
 
 
-def _listen(connection: Connection[Any, Any], inbox: _Inbox, ended: threading.Event) -> None:
-    """Takes requests in at once, so that the parent never waits until it is rid of one, and watches the parent."""
+def _listen(connection: Connection[Any, Any], inbox: _Inbox) -> None:
+    """Takes requests in at once, so that the parent never waits until it is rid of one; ends the process in the end."""
     first, parent = os.getppid(), multiprocessing.parent_process()
-    orphaned = False
-    while not orphaned:
-        try:
+    try:
+        while os.getppid() == first and (parent is None or parent.is_alive()):
             if connection.poll(_PATIENCE):
                 message = connection.recv()
                 if message is None:
                     break
                 inbox.put(message)
-            orphaned = os.getppid() != first or (parent is not None and not parent.is_alive())
-        except (EOFError, OSError):
-            break
-    ended.set()
+    except (EOFError, OSError):
+        pass
     inbox.put(None)
-    if orphaned:  # the main thread may be busy for long, or wait for somebody to take an image
-        time.sleep(_GRACE)
-        os._exit(1)
+    time.sleep(_GRACE)
+    _exit_function()  # the main thread is in somebody's image, or waits for its images to be taken
+    os._exit(0)
