@@ -29,7 +29,10 @@ def changed_json(document: Any, rng: random.Random) -> str:
     if kind == "renamed" and isinstance(where, dict):
         where[rng.choice(["", "\0", "x" * 3000, "type", "__class__", "noise_key"])] = where.pop(name)
         return json.dumps(copy)
-    where[name] = {marker: [copy]} if kind == "nested" else marker
+    if kind == "nested":
+        where[name] = [document]
+        return json.dumps(copy)
+    where[name] = marker
     return json.dumps(copy).replace(f'"{marker}"', rng.choice(HOSTILE), 1)
 
 
