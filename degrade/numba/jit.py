@@ -7,10 +7,11 @@ sample's numbers so depend on nothing but itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numba
+from numba.core.registry import CPUDispatcher
+
+from degrade.numba.cache import KernelCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,25 +29,15 @@ def strict_kernel(function: Function) -> Function:
     return _compiled(function, fastmath=False)
 
 
+class _Kernel(CPUDispatcher):
+    """Numba's compiled function, with the cache of this room."""
+
+    def enable_caching(self) -> None:
+        self._cache = KernelCache(self.py_func)
+
+
 def _compiled(function: Function, fastmath: bool) -> Function:
-    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
-    try:
-        compiled = numba.njit(cache=True, **options)(function)
-        _forget_older(compiled, Path(compiled.stats.cache_path))
-    except (RuntimeError, OSError):  # nowhere to keep it: a read-only installation without a home
-        compiled = numba.njit(**options)(function)
+    options = {"nopython": True, "boundscheck": None, "nogil": True, "fastmath": fastmath, "error_model": "numpy"}
+    compiled = _Kernel(py_func=function, locals={}, targetoptions=options)
+    compiled.enable_caching()
     return cast(Function, compiled)
-
-
-_CHANGED = max(file.stat().st_mtime for file in Path(__file__).parent.glob("*.py"))
-
-
-def _forget_older(compiled: Any, folder: Path) -> None:
-    """Drops what was compiled before the last change in this room: Numba looks at a kernel's own file alone.
-
-    It would call yesterday's version of a kernel that another file holds.
-    """
-    function = compiled.py_func
-    for index in folder.glob(f"*.{function.__name__}-{function.__code__.co_firstlineno}.*.nbi"):
-        if index.stat().st_mtime < _CHANGED:
-            index.unlink(missing_ok=True)
