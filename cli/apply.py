@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 import degrade
+from cli.failures import FAILED, FAILURES, Failures, is_about_name, say
 from cli.methods import METHOD_HELP, open_method
 from cli.options import Refusal, read_device, read_window, window_option
-from cli.sources import SOURCE_HELP, Item, open_source
+from cli.problems import told
+from cli.sources import SOURCE_HELP, Source, open_source
 from degrade import image_io
-from enhance.inference import Enhancer, Precision, enhance_image
+from degrade.files import locked
+from degrade.pairs.items import Item
+from enhance.inference import Precision, enhance_image
 
-_FAILURES = (image_io.ImageError, ValueError, RuntimeError, MemoryError)
 _SHOWN = 5
 
 
@@ -27,7 +31,7 @@ _SHOWN = 5
 @click.argument("dest", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--size",
-    type=click.IntRange(32),
+    type=click.IntRange(32, 65_536),
     metavar="PIXELS",
     help="Enhance at this size, that of the training, and scale the result back.  [default: at each image's own]",
 )
@@ -46,6 +50,7 @@ _SHOWN = 5
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 @window_option
 @click.option("--overwrite", is_flag=True, help="Write over images that DEST has already.  [default: they are kept]")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if any image failed.  [default: only if all failed]")
 def apply(
     method: str,
     source: str,
@@ -57,6 +62,7 @@ def apply(
     device: str,
     window: str | None,
     overwrite: bool,
+    strict: bool,
 ) -> None:
     """Enhances the images of SOURCE by METHOD and writes them to DEST as PNG.
 
@@ -65,60 +71,62 @@ def apply(
     """
     place = read_device(device)
     enhancer = open_method(method, place)
-    items = open_source(source, read_window(window)).items
+    found = open_source(source, read_window(window))
     if Path(source).is_dir() and dest.resolve().is_relative_to(Path(source).resolve()):
         raise Refusal("DEST", f"{str(dest)!r} is SOURCE or inside it: the results would be taken for images")
-    failures, written, present = [], 0, 0
-    for item in tqdm(items, unit="image", leave=False, disable=None):
-        out = dest / f"{item.id}.png"
-        if out.exists() and not overwrite:
-            present += 1
-            continue
+
+    def enhanced(item: Item) -> Tensor:
+        image = item.load()
+        photograph = image.shape[0] == 3 and not whole_frame and min(image.shape[1:]) >= degrade.base.SMALLEST_SIDE
+        return enhance_image(
+            enhancer,
+            image,
+            field_of_view=degrade.fov.estimate if photograph else None,
+            size=size,
+            tile=tile,
+            overlap=64 if tile is None else tile // 4,
+            device=place,
+            precision=precision,
+        )
+
+    try:
+        with told("The images that are there are whole: the same command goes on", dest), locked(dest):
+            sys.exit(_apply(enhanced, found, dest, overwrite, strict))
+    except torch.OutOfMemoryError:
+        raise click.ClickException(f"{place} is out of memory: try --tile 512") from None
+
+
+def _apply(enhanced: Callable[[Item], Tensor], source: Source, dest: Path, overwrite: bool, strict: bool) -> int:
+    """The work; the exit status."""
+    failures, written, present = Failures(), 0, 0
+    for item in tqdm(source.items, unit="image", leave=False, disable=None):
         try:
-            enhanced = _enhanced(enhancer, item, size, tile, whole_frame, place, precision)
+            out = dest / f"{item.id}.png"
+            if not overwrite and out.exists():
+                present += 1
+                continue
+            image = _made(enhanced, item)
+            image_io.write(out, image)
+            written += 1
         except torch.OutOfMemoryError:
-            raise click.ClickException(f"{place} is out of memory: try --tile 512") from None
-        except _FAILURES as error:
-            failures.append((item, " ".join(str(error).split()) or type(error).__name__))
-            continue
-        image_io.write(out, enhanced)
-        written += 1
-    _report(dest, written, present, failures)
-    sys.exit(1 if failures and len(failures) == len(items) else 0)
-
-
-def _enhanced(
-    enhancer: Enhancer,
-    item: Item,
-    size: int | None,
-    tile: int | None,
-    whole_frame: bool,
-    device: torch.device,
-    precision: Precision,
-) -> torch.Tensor:
-    image = item.load()
-    photograph = image.shape[0] == 3 and not whole_frame and min(image.shape[1:]) >= degrade.base.SMALLEST_SIDE
-    return enhance_image(
-        enhancer,
-        image,
-        field_of_view=degrade.fov.estimate if photograph else None,
-        size=size,
-        tile=tile,
-        overlap=64 if tile is None else tile // 4,
-        device=device,
-        precision=precision,
-    )
-
-
-def _report(dest: Path, written: int, present: int, failures: list[tuple[Item, str]]) -> None:
-    listing = dest / "failed.jsonl"
-    listing.unlink(missing_ok=True)
+            raise
+        except FAILURES as error:
+            failures.add(item.source, error)
+        except OSError as error:
+            if not is_about_name(error):
+                raise
+            failures.add(item.source, f"its name cannot be used in DEST: {error.strerror or error}")
+    failures.write(dest / FAILED)
     if present:
-        click.echo(f"{present} images were there already")
-    if failures:
-        lines = (json.dumps({"source": item.source, "error": error}, ensure_ascii=False) for item, error in failures)
-        image_io.write_bytes(listing, "".join(f"{line}\n" for line in lines).encode())
-        click.echo(f"{len(failures)} images failed; {listing} lists them:")
-        for item, error in failures[:_SHOWN]:
-            click.echo(f"  {item.source}: {error}")
-    click.echo(f"{written} images written to {dest}")
+        say(f"{present} images were there already")
+    failures.tell(dest / FAILED, _SHOWN)
+    say(f"{written} images written to {dest}")
+    return failures.status(len(source.items), strict)
+
+
+def _made(enhanced: Callable[[Item], Tensor], item: Item) -> Tensor:
+    """The enhanced image; a file that cannot be read is a failure of the image, not of the disk that is written to."""
+    try:
+        return enhanced(item)
+    except OSError as error:
+        raise image_io.ImageError(f"cannot be read: {error.strerror or error}") from None

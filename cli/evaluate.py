@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 from torch import Tensor
 from tqdm import tqdm
 
-import degrade
 from cli import sheet
+from cli.failures import Failures, say
 from cli.methods import METHOD_HELP, open_method, read_held_out
-from cli.options import Refusal, check_out, read_device, read_recipe, save
+from cli.options import Refusal, check_out, read_device, read_recipe
+from cli.problems import told
 from cli.sources import SOURCE_HELP
+from cli.writable import check_writable
 from degrade import image_io, stream
-from degrade.stream.lane import FieldOfView
-from enhance.evaluation import DEGRADED, Case, Segment, evaluate, real_cases, synthetic_cases
+from degrade.files import write_bytes
+from enhance.evaluation import (
+    DEGRADED,
+    Case,
+    Segment,
+    Table,
+    evaluate,
+    field_of_view,
+    real_cases,
+    synthetic_cases,
+)
 from enhance.metrics import NiqeModel, fit_niqe
 from enhance.segmenter import load_segmenter
 
@@ -38,9 +50,17 @@ from enhance.segmenter import load_segmenter
     "--segmenter", metavar="FILE", help="A segmenter of 'enhance segmenter': adds IoU, Dice and AUC of vessels."
 )
 @click.option("--niqe", "niqe_of", metavar="DIR", help="Good images to fit NIQE's model to: adds NIQE.")
-@click.option("--size", type=click.IntRange(32), metavar="PIXELS", help="Fit all images into squares of this side.")
+@click.option(
+    "--size", type=click.IntRange(32, 65_536), metavar="PIXELS", help="Fit all images into squares of this side."
+)
 @click.option("--tile", type=click.IntRange(64), metavar="PIXELS", help="Enhance in overlapping tiles of this side.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of --recipe: another seed, other degradations.")
+@click.option(
+    "--seed",
+    type=click.IntRange(-(2**63), 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of --recipe: another seed, other degradations.",
+)
 @click.option(
     "--held-out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -49,6 +69,7 @@ from enhance.segmenter import load_segmenter
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if any image failed.  [default: only if all failed]")
 @click.option("--json", "json_out", type=click.Path(path_type=Path, dir_okay=False), help="Every number, as JSON.")
 @click.option("--sheet", "sheet_out", type=click.Path(path_type=Path, dir_okay=False), help="Pictures of 6 images.")
 def evaluate_(
@@ -66,6 +87,7 @@ def evaluate_(
     held_out: Path | None,
     limit: int | None,
     device: str,
+    strict: bool,
     json_out: Path | None,
     sheet_out: Path | None,
 ) -> None:
@@ -74,6 +96,9 @@ def evaluate_(
     With --recipe, good images are degraded and compared with themselves; with --reference, bad images are compared
     with good ones of the same name; with neither, only metrics that need no reference are given. Higher is better for
     PSNR, SSIM, SNR, IoU, Dice, AUC; lower for PIQE and NIQE. Everything is measured within the field of view.
+
+    Every row is of the same images, as many as it says. Images that cannot be used are listed on stderr and, with
+    their reasons, in --json; the exit code is 1 if no image can be used.
     """
     if recipe and reference:
         raise click.UsageError("--recipe makes the bad images, --reference finds the good ones: give one of them")
@@ -81,16 +106,21 @@ def evaluate_(
         raise click.UsageError("--set changes a setting of --recipe: give both")
     if sheet_out is not None:
         check_out(sheet_out)
+    for out in (json_out, sheet_out):
+        if out is not None:
+            check_writable(out)
     place = read_device(device)
     enhancers = {_title(text, methods): open_method(text, place) for text in dict.fromkeys(methods)}
+    segment = _segment(segmenter)
     found = _source(source, vessels, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
+    failed: dict[str, str] = {}
     if recipe:
-        cases = synthetic_cases(found, read_recipe(recipe, changes=changes), size=size, seed=seed)
+        cases = synthetic_cases(found, read_recipe(recipe, changes=changes), size=size, seed=seed, failed=failed)
     else:
         good = None if reference is None else _open(reference, "--reference")
         if good is not None and not set(good.ids) & set(found.ids):
             raise Refusal("--reference", f"{reference!r} has no image with the name of one in {source!r}")
-        cases = real_cases(found, good, _field_of_view(found), size=size)
+        cases = real_cases(found, good, field_of_view, size=size, failed=failed)
     rows: dict[str, list[sheet.Cell]] = {}
 
     def look(case: Case, made: dict[str, Tensor]) -> None:
@@ -101,17 +131,36 @@ def evaluate_(
         enhancers,
         tqdm(cases, total=len(found), unit="image", leave=False, disable=None),
         niqe_model=_niqe_model(niqe_of, size),
-        segment=_segment(segmenter),
+        segment=segment,
         device=place,
         tile=tile,
         look=look,
+        failed=failed,
     )
-    click.echo(f"{len(table.ids)} images: mean ± standard deviation\n{table.text()}")
+    failures = Failures(list(table.failed.items()))
+    say(f"{len(table.ids)} images: mean ± standard deviation\n{table.text()}")
+    failures.tell(err=True)
+    _write(table, source, rows, json_out, sheet_out)
+    sys.exit(failures.status(len(found), strict))
+
+
+def _write(
+    table: Table, source: str, rows: dict[str, list[sheet.Cell]], json_out: Path | None, sheet_out: Path | None
+) -> None:
+    """The files that were asked for; the table has been printed."""
+    go_on = "The table above is complete: give another FILE"
     if json_out is not None:
-        content = {"images": table.ids, "summary": table.summary(), "values": table.values}
-        image_io.write_bytes(json_out, json.dumps(content, indent=1).encode())
-    if sheet_out is not None:
-        save(sheet_out, sheet.pixels(sheet.sheet(f"{source}: as it is and enhanced", rows, 256)))
+        content = {
+            "images": table.ids,
+            "failed": table.failed,
+            "summary": table.summary(),
+            "values": table.values,
+        }
+        with told(go_on, json_out):
+            write_bytes(json_out, json.dumps(content, indent=1).encode())
+    if sheet_out is not None and rows:
+        with told(go_on, sheet_out):
+            image_io.write(sheet_out, sheet.pixels(sheet.sheet(f"{source}: as it is and enhanced", rows, 256)))
 
 
 def _title(text: str, methods: tuple[str, ...]) -> str:
@@ -135,25 +184,25 @@ def _source(text: str, vessels: str | None, only: set[str] | None, limit: int | 
         found = found.subset(only)
     if vessels is not None:
         marked = _open(vessels, "--vessels")
-        try:
-            found = found.subset(set(marked.ids)).with_maps({"vessels": marked})
-        except stream.SourceError as error:
-            raise Refusal("--vessels", str(error)) from None
+        both = set(marked.ids) & set(found.ids)
+        if not both:
+            raise Refusal("--vessels", f"{marked.title} has no mask with the name of an image of {found.title}")
+        if len(both) < len(found):
+            say(f"{len(both)} of {len(found)} images have a vessel mask; the others are left out", err=True)
+        found = found.subset(both).with_maps({"vessels": marked})
     return found if limit is None else found.subset(list(found.ids[:limit]))
-
-
-def _field_of_view(found: stream.Source) -> FieldOfView | None:
-    """That of a photograph for colour; the whole frame for grey."""
-    colour = found.load(0)["image"].shape[0] == 3
-    return degrade.fov.estimate if colour else None
 
 
 def _niqe_model(folder: str | None, size: int | None) -> NiqeModel | None:
     """Fitted to the images of a folder, at the size that is measured at, within their fields of view."""
     if folder is None:
         return None
-    cases = list(real_cases(good := _open(folder, "--niqe"), None, _field_of_view(good), size=size))
+    failed: dict[str, str] = {}
+    cases = list(real_cases(_open(folder, "--niqe"), None, field_of_view, size=size, failed=failed))
+    Failures(list(failed.items())).tell(err=True, what="images of --niqe")
     patch = 96 if size is None else min(96, max(16, size // 8 * 2))
+    if not cases:
+        raise Refusal("--niqe", f"no image of {folder!r} can be used")
     try:
         return fit_niqe([case.image[None] for case in cases], [case.mask[None] for case in cases], patch)
     except ValueError as error:

@@ -7,8 +7,11 @@ from pathlib import Path
 import click
 import torch
 
+from cli.failures import say
 from cli.methods import open_network
 from cli.options import Refusal
+from cli.problems import told
+from cli.writable import check_writable
 from enhance.export import ExportError, export_onnx, export_program
 
 
@@ -16,7 +19,10 @@ from enhance.export import ExportError, export_onnx, export_program
 @click.argument("checkpoint")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--size", type=click.IntRange(32), metavar="PIXELS", help="Side of the images.  [default: that of the paper]"
+    "--size",
+    type=click.IntRange(32, 65_536),
+    metavar="PIXELS",
+    help="Side of the images.  [default: that of the paper]",
 )
 def export(checkpoint: str, out: Path, size: int | None) -> None:
     """Writes the network of CHECKPOINT (a run, or a .safetensors file) as OUT: .pt2 for PyTorch, or .onnx.
@@ -28,8 +34,10 @@ def export(checkpoint: str, out: Path, size: int | None) -> None:
     if out.suffix not in writers:
         raise Refusal("OUT", f"{str(out)!r}: its name ends in .pt2 or .onnx")
     network = open_network(checkpoint, torch.device("cpu"), "CHECKPOINT")
+    check_writable(out)
     try:
-        difference = writers[out.suffix](network, out, size)
+        with told("The checkpoint is untouched: make room, or choose another place, and repeat the command", out):
+            difference = writers[out.suffix](network, out, size)
     except (ExportError, ModuleNotFoundError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{out}: differs from the network by at most {difference:.1e} on a test image")
+    say(f"{out}: differs from the network by at most {difference:.1e} on a test image")

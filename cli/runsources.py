@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cli.failures import say
 from cli.options import Refusal
 from cli.problems import reason
 from cli.runfile import RunFile
@@ -67,7 +68,7 @@ def read_split(sources: Sources, run: RunFile, seed: int, out: Path, given: RunF
         ) from None
     if added and is_first():
         names = ", ".join(map(shown, added[:_SHOWN])) + (", ..." if len(added) > _SHOWN else "")
-        click.echo(f"{len(added)} images have been added since the run began, which goes on without: {names}", err=True)
+        say(f"{len(added)} images have been added since the run began, which goes on without: {names}", err=True)
     return Split(on, held, {} if trained is not None else _trained_on(on))
 
 
@@ -103,5 +104,5 @@ def _with_vessels(source: Source, vessels: Source) -> Source:
     if not both:
         raise Refusal("--vessels", f"{vessels.title} has no mask with the name of an image of {source.title}")
     if len(both) < len(source) and is_first():
-        click.echo(f"{len(both)} of {len(source)} images have a vessel mask; the others are left out", err=True)
+        say(f"{len(both)} of {len(source)} images have a vessel mask; the others are left out", err=True)
     return source.subset(both).with_maps({"vessels": vessels})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
+from cli.failures import Failures, say
 from cli.methods import read_held_out
 from cli.options import Refusal, read_device
 from cli.sources import SOURCE_HELP
+from cli.writable import check_writable, keep
 from degrade import stream
-from enhance.segmenter import save_segmenter, train_segmenter
+from enhance.segmenter import VesselSegmenter, pack_segmenter, train_segmenter
 
 
 @click.command(epilog=SOURCE_HELP)
@@ -19,21 +22,28 @@ from enhance.segmenter import save_segmenter, train_segmenter
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--vessels", metavar="DIR", help="Vessel masks with the names of the images; phantoms have their own.")
 @click.option(
-    "--steps", type=click.IntRange(1), default=600, show_default=True, help="Updates; 600 are ten minutes of a CPU."
+    "--steps",
+    type=click.IntRange(1, 10**9),
+    default=600,
+    show_default=True,
+    help="Updates; 600 are ten minutes of a CPU.",
 )
 @click.option(
-    "--size", type=click.IntRange(64), default=384, show_default=True, help="Images are fitted into this side."
+    "--size", type=click.IntRange(64, 65_536), default=384, show_default=True, help="Images are fitted into this side."
 )
-@click.option("--crop", type=click.IntRange(64), default=192, show_default=True, help="Side of the windows, pixels.")
-@click.option("--width", type=click.IntRange(1), default=16, show_default=True, help="Maps at full size.")
+@click.option(
+    "--crop", type=click.IntRange(64, 65_536), default=192, show_default=True, help="Side of the windows, pixels."
+)
+@click.option("--width", type=click.IntRange(1, 512), default=16, show_default=True, help="Maps at full size.")
 @click.option(
     "--without",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="RUN",
     help="Leave out the images that this run has kept out of its training: they are for evaluation.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(-(2**63), 2**63 - 1), default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if any image could not be used.")
 def segmenter(
     source: str,
     out: Path,
@@ -45,6 +55,7 @@ def segmenter(
     without: Path | None,
     seed: int,
     device: str,
+    strict: bool,
 ) -> None:
     """Trains a small vessel segmenter on clean SOURCE images and writes it to OUT (.safetensors).
 
@@ -54,15 +65,10 @@ def segmenter(
         raise Refusal("--crop", f"{crop}: at most the --size, {size}")
     if out.suffix != ".safetensors":
         raise Refusal("OUT", f"{str(out)!r}: its name ends in .safetensors")
-    try:
-        found = stream.open_source(source)
-        if vessels is not None:
-            marked = stream.open_source(vessels)
-            found = found.subset(set(marked.ids)).with_maps({"vessels": marked})
-        if without is not None:
-            found = found.subset(set(found.ids) - read_held_out(without, "--without"))
-    except stream.SourceError as error:
-        raise Refusal("SOURCE", str(error)) from None
+    found = _source(source, vessels, without)
+    place = read_device(device)
+    check_writable(out, len(pack_segmenter(VesselSegmenter(3, width))))
+    failed: dict[str, str] = {}
     with tqdm(total=steps, unit="step", leave=False, disable=None) as bar:
 
         def report(step: int, loss: float) -> None:
@@ -77,10 +83,28 @@ def segmenter(
                 crop=crop,
                 width=width,
                 seed=seed,
-                device=read_device(device),
+                device=place,
                 report=report,
+                failed=failed,
             )
-        except ValueError as error:
+        except (ValueError, stream.StreamError) as error:
             raise Refusal("SOURCE", str(error)) from None
-    save_segmenter(network, out)
-    click.echo(f"segmenter written to {out}")
+    keep(out, pack_segmenter(network))
+    failures = Failures(list(failed.items()))
+    failures.tell(err=True)
+    say(f"segmenter written to {out}")
+    sys.exit(failures.status(len(found), strict))
+
+
+def _source(text: str, vessels: str | None, without: Path | None) -> stream.Source:
+    """The images with vessel masks, without those that a run keeps out."""
+    try:
+        found = stream.open_source(text)
+        if vessels is not None:
+            marked = stream.open_source(vessels)
+            found = found.subset(set(marked.ids)).with_maps({"vessels": marked})
+        if without is not None:
+            found = found.subset(set(found.ids) - read_held_out(without, "--without"))
+    except (stream.SourceError, ModuleNotFoundError) as error:
+        raise Refusal("SOURCE", str(error)) from None
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 import torch
 
 from cli import runfile
+from cli.failures import FAILED, Failures, say
 from cli.options import Refusal
 from cli.problems import reason
 from cli.runfile import RunFile
@@ -112,6 +114,7 @@ Exit status:
     help="Keep a running average of the weights, for validation and use.  [default: 0, none]",
 )
 @click.option("--tensorboard", is_flag=True, default=None, help="Write TensorBoard's events too, to RUN/tensorboard.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if any image could not be used.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN; it knows everything it was told.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in RUN first, and nothing else.")
 def train_command(
@@ -121,6 +124,7 @@ def train_command(
     steps: int | None,
     resume: bool,
     overwrite: bool,
+    strict: bool,
     show: bool,
     **told: Any,
 ) -> None:
@@ -145,7 +149,7 @@ def train_command(
         raise Refusal("--out", f"{str(out)!r} is there already: --resume goes on, --overwrite deletes the run in it")
     split = read_split(read_sources(run, made), run, made.config.seed, out, given if resume else None)
     try:
-        train(
+        failed = train(
             made,
             split.on,
             out,
@@ -166,7 +170,10 @@ def train_command(
     except OSError as error:
         raise click.ClickException(f"{reason(error, out)}. {_go_on(out)}") from None
     if is_first():
-        click.echo(f"{out} is trained for {made.config.steps} steps: look into samples there")
+        failures = Failures(list(failed.items()))
+        failures.tell(out / FAILED, err=True)
+        say(f"{out} is trained for {made.config.steps} steps: look into samples there")
+        sys.exit(1 if failures and strict else 0)
 
 
 def _stopped(stop: KeyboardInterrupt, out: Path) -> int:
@@ -174,12 +181,10 @@ def _stopped(stop: KeyboardInterrupt, out: Path) -> int:
     if not is_first():  # not another one: who starts several processes kills the rest when one of them ends badly
         return 0
     if not isinstance(stop, Stopped):
-        click.echo(f"\nStopped at once: what was done since the last checkpoint is lost. {_resume(out)}", err=True)
+        say(f"\nStopped at once: what was done since the last checkpoint is lost. {_resume(out)}", err=True)
         return 130
     done = "saved" if stop.saved else "what was done since is lost"
-    click.echo(
-        f"\nStopped by {signal.Signals(stop.signal).name} after step {stop.step}, {done}. {_resume(out)}", err=True
-    )
+    say(f"\nStopped by {signal.Signals(stop.signal).name} after step {stop.step}, {done}. {_resume(out)}", err=True)
     return stop.status
 
 
@@ -189,8 +194,11 @@ def _resume(out: Path) -> str:
 
 def _go_on(out: Path) -> str:
     """What is safe after a file could not be written, and how to go on."""
-    if is_begun(out):
-        return f"The last checkpoint is whole. {_resume(out)}"
+    with suppress(OSError):  # it may be a file, or a folder that cannot be looked into
+        if is_begun(out):
+            return f"The last checkpoint is whole. {_resume(out)}"
+        if is_used(out):
+            return f"Nothing has been trained yet. {_resume(out)}"
     return "Nothing has been trained yet: mend that, and repeat the command"
 
 

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from degrade import image_io
-from degrade.base import Degradation
-from degrade.stream import PairStream, Source
+from degrade import fov, image_io
+from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.pairs.making import FAILURES, reason
+from degrade.stream import PairStream, Source, SourceError
 from enhance import metrics
 from enhance.inference import Enhancer, enhance_image
 
 DEGRADED = "degraded"
+UNUSABLE = (*FAILURES, OSError)
+"""What an image can do to us."""
 
 Segment = Callable[[Tensor, Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] and masks -> the probability of a vessel (B, 1, H, W)."""
@@ -33,12 +36,23 @@ class Case:
     vessels: Tensor | None = None
 
 
+Failed = dict[str, str]
+"""The ids of images that could not be used, and why. Without one an image that cannot be used raises."""
+
+
 @dataclass
 class Table:
-    """Method by method, metric by metric: a number for each image."""
+    """Method by method, metric by metric: a number for each image, the same images in every row.
+
+    Attributes:
+        values: by method and metric, in the order of `ids`; images that have no such number left out.
+        ids: of the images that every row is of.
+        failed: images that no row is of, and why.
+    """
 
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
+    failed: Failed = field(default_factory=dict)
 
     def add(self, method: str, numbers: Mapping[str, float]) -> None:
         """One image's numbers."""
@@ -53,31 +67,71 @@ class Table:
         }
 
     def text(self) -> str:
-        """The table as text: mean ± standard deviation, a row for each method."""
+        """The table as text: a row for each method: how many images, mean ± standard deviation of each metric.
+
+        A cell that is of fewer images than its row says of how many: "30.1 ± 2 (5)".
+        """
         summary = self.summary()
         names = list(dict.fromkeys(name for columns in summary.values() for name in columns))
-        rows = [["", *names]]
+        rows = [["", "images", *names]]
         for method, columns in summary.items():
-            cells = [f"{columns[n]['mean']:.4g} ± {columns[n]['std']:.2g}" if n in columns else "" for n in names]
-            rows.append([method, *cells])
+            rows.append([method, str(len(self.ids)), *(self._cell(columns.get(name)) for name in names)])
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
+    def _cell(self, numbers: Mapping[str, float] | None) -> str:
+        if numbers is None:
+            return ""
+        few = "" if numbers["images"] == len(self.ids) else f" ({numbers['images']:.0f})"
+        return f"{numbers['mean']:.4g} ± {numbers['std']:.2g}{few}"
 
-def synthetic_cases(source: Source, recipe: Degradation, *, size: int | None, seed: int) -> Iterator[Case]:
+
+def synthetic_cases(
+    source: Source, recipe: Degradation, *, size: int | None, seed: int, failed: Failed | None = None
+) -> Iterator[Case]:
     """Good images degraded by a recipe, in the order of the source, the same in every call.
 
     The references are the images themselves; a map "vessels" comes along.
+
+    Args:
+        source: the images.
+        recipe: what is done to them.
+        size: what they are fitted into; None leaves them as they are.
+        seed: another one, other degradations.
+        failed: gets the images that cannot be used; without it the first one raises.
     """
-    for batch in PairStream(source, recipe, batch_size=1, size=size, seed=seed, shuffle=False):
-        vessels = batch.maps.get("vessels")
-        yield Case(
-            batch.ids[0],
-            batch.degraded[0],
-            batch.mask[0],
-            batch.clean[0],
-            None if vessels is None else vessels[0],
-        )
+    rest = list(source.ids)
+    while rest:
+        stream, done = None, 0
+        try:
+            stream = PairStream(
+                source.subset(set(rest)),
+                recipe,
+                batch_size=1,
+                size=size,
+                seed=seed,
+                shuffle=False,
+                rank=0,
+                world_size=1,
+            )
+            for batch in stream:
+                id_, done = rest[done], done + 1
+                if batch.ids[0] != id_:  # another one took its place, and has its own as well
+                    _fail(failed, id_, stream.failed.get(id_, "it cannot be used"))
+                    continue
+                vessels = batch.maps.get("vessels")
+                clean, degraded, mask = batch.clean[0], batch.degraded[0], batch.mask[0]
+                yield Case(id_, degraded, mask, clean, None if vessels is None else vessels[0])
+        except SourceError as error:  # none of many can be used
+            why = {} if stream is None else stream.failed
+            for id_ in rest[done:]:
+                _fail(failed, id_, why.get(id_, str(error)))
+            return
+        except UNUSABLE as error:
+            why = {} if stream is None else stream.failed
+            _fail(failed, rest[done], why.get(rest[done], error) if failed is not None else error)
+            done += 1
+        rest = rest[done:]
 
 
 def real_cases(
@@ -86,25 +140,53 @@ def real_cases(
     field_of_view: Callable[[Tensor], Tensor] | None,
     *,
     size: int | None,
+    failed: Failed | None = None,
 ) -> Iterator[Case]:
     """Bad images as they are, with good ones of the same ids where `reference` has them.
 
-    Raises:
-        ValueError: a reference of another size than its image.
+    Args:
+        source: the images.
+        reference: good ones, of the same sizes.
+        field_of_view: makes (1, 1, H, W) from (1, C, H, W) where the source has no mask; None is the whole frame.
+        size: what they are fitted into; None leaves them as they are.
+        failed: gets the images that cannot be used; without it the first one raises.
     """
     places = {} if reference is None else {id_: index for index, id_ in enumerate(reference.ids)}
     for index, id_ in enumerate(source.ids):
-        sample = {name: _fitted(image, size) for name, image in source.load(index).items()}
-        image = sample["image"]
-        target = None
-        if reference is not None and id_ in places:
-            target = _fitted(reference.load(places[id_])["image"], size)
-            if target.shape != image.shape:
-                raise ValueError(f"{id_!r} is {tuple(image.shape)}, its reference {tuple(target.shape)}")
-        mask = sample.get("mask")
-        if mask is None:
-            mask = torch.ones_like(image[:1]) if field_of_view is None else field_of_view(image[None])[0]
-        yield Case(id_, image, mask, target, sample.get("vessels"))
+        try:
+            case = _real_case(source, index, reference, places.get(id_), field_of_view, size)
+        except UNUSABLE as error:
+            _fail(failed, id_, error)
+            continue
+        yield case
+
+
+def field_of_view(image: Tensor) -> Tensor:
+    """That of a color photograph (1, 3, H, W), estimated; of any other image the whole frame: (1, 1, H, W)."""
+    if image.shape[1] == 3 and min(image.shape[-2:]) >= SMALLEST_SIDE:
+        return fov.estimate(image)
+    return torch.ones_like(image[:, :1])
+
+
+def _real_case(
+    source: Source,
+    index: int,
+    reference: Source | None,
+    place: int | None,
+    field_of_view: Callable[[Tensor], Tensor] | None,
+    size: int | None,
+) -> Case:
+    sample = {name: _fitted(image, size) for name, image in source.load(index).items()}
+    image = sample["image"]
+    target = None
+    if reference is not None and place is not None:
+        target = _fitted(reference.load(place)["image"], size)
+        if target.shape != image.shape:
+            raise ValueError(f"{source.ids[index]!r} is {tuple(image.shape)}, its reference {tuple(target.shape)}")
+    mask = sample.get("mask")
+    if mask is None:
+        mask = torch.ones_like(image[:1]) if field_of_view is None else field_of_view(image[None])[0]
+    return Case(source.ids[index], image, mask, target, sample.get("vessels"))
 
 
 def evaluate(
@@ -116,8 +198,9 @@ def evaluate(
     device: str | torch.device = "cpu",
     tile: int | None = None,
     look: Callable[[Case, dict[str, Tensor]], object] | None = None,
+    failed: Failed | None = None,
 ) -> Table:
-    """Measures images as they are and as each method enhances them.
+    """Measure images as they are and as each method enhances them.
 
     Enhanced images are rounded to 8 bits, as a file would hold them, before anything is measured.
 
@@ -129,20 +212,42 @@ def evaluate(
         device: where it happens.
         tile: see `enhance.inference.enhance_image`.
         look: called with each case and what the methods made of it.
+        failed: gets the images that a method or a metric cannot take, which no row is of then; give the one that the
+            cases get. Without it the first one raises.
     """
-    table = Table()
+    table = Table(failed={} if failed is None else failed)
     for case in cases:
-        made = {DEGRADED: case.image}
-        for name, enhancer in enhancers.items():
-            mask = case.mask[None].to(device)
-            enhanced = enhance_image(enhancer, case.image, field_of_view=mask, device=device, tile=tile)
-            made[name] = image_io.to_float(image_io.to_integer(enhanced))
-        for name, image in made.items():
-            table.add(name, measure(image.to(device), case, niqe_model, segment))
+        try:
+            made = _made(enhancers, case, device, tile)
+            rows = {name: measure(image.to(device), case, niqe_model, segment) for name, image in made.items()}
+        except UNUSABLE as error:
+            _fail(failed, case.id, error)
+            continue
+        for name, numbers in rows.items():
+            table.add(name, numbers)
         table.ids.append(case.id)
         if look is not None:
             look(case, made)
     return table
+
+
+def _made(
+    enhancers: Mapping[str, Enhancer], case: Case, device: str | torch.device, tile: int | None
+) -> dict[str, Tensor]:
+    """An image as it is and as each method enhances it."""
+    made = {DEGRADED: case.image}
+    for name, enhancer in enhancers.items():
+        mask = case.mask[None].to(device)
+        enhanced = enhance_image(enhancer, case.image, field_of_view=mask, device=device, tile=tile)
+        made[name] = image_io.to_float(image_io.to_integer(enhanced))
+    return made
+
+
+def _fail(failed: Failed | None, id_: str, error: BaseException | str) -> None:
+    """Note an image that cannot be used; without a place for it raise."""
+    if failed is None or isinstance(error, torch.OutOfMemoryError):
+        raise error if isinstance(error, BaseException) else ValueError(f"{id_!r}: {error}")
+    failed[id_] = error if isinstance(error, str) else reason(error)
 
 
 def measure(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from degrade import image_io
+from degrade.files import write_bytes
 from enhance.networks.base import EnhancementNetwork
 
 TOLERANCE = 1e-3
@@ -31,7 +31,7 @@ class _Program(nn.Module):
 
 
 def export_program(network: EnhancementNetwork, path: str | os.PathLike[str], size: int | None = None) -> float:
-    """Writes a `.pt2` that `torch.export.load(path).module()` makes callable, and compares it with the network.
+    """Write a `.pt2` that `torch.export.load(path).module()` makes callable, once it is compared with the network.
 
     Args:
         network: in eval mode, on the CPU.
@@ -42,20 +42,20 @@ def export_program(network: EnhancementNetwork, path: str | os.PathLike[str], si
         the largest difference from the network on a test image.
 
     Raises:
-        ExportError: it is over a thousandth.
+        ExportError: it is over a thousandth; nothing is written then.
+        OSError: the file cannot be written.
     """
     example = _example(network, size)
     program = torch.export.export(
         _Program(network), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
     )
-    temporary = Path(path).with_name(f".{Path(path).name}.pt2")
-    try:
-        torch.export.save(program, temporary)
-        image_io.write_bytes(path, temporary.read_bytes())
-    finally:
-        temporary.unlink(missing_ok=True)
-    loaded = torch.export.load(Path(path)).module()
-    return _compared(network, example, loaded(example))
+    file = io.BytesIO()  # torch.export.save into a path ends the whole process where the disk is full
+    torch.export.save(program, file)
+    data = file.getvalue()
+    loaded = torch.export.load(io.BytesIO(data)).module()
+    difference = _compared(network, example, loaded(example))
+    write_bytes(path, data)
+    return difference
 
 
 def export_onnx(network: EnhancementNetwork, path: str | os.PathLike[str], size: int | None = None) -> float:
@@ -82,16 +82,18 @@ def export_onnx(network: EnhancementNetwork, path: str | os.PathLike[str], size:
     )
     if program is None:
         raise ExportError("PyTorch made no ONNX program")
-    image_io.write_bytes(path, program.model_proto.SerializeToString())
-    session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    data = program.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     (enhanced,) = session.run(None, {"image": example.numpy()})
-    return _compared(network, example, torch.from_numpy(enhanced))
+    difference = _compared(network, example, torch.from_numpy(enhanced))
+    write_bytes(path, data)
+    return difference
 
 
 def _example(network: EnhancementNetwork, size: int | None) -> Tensor:
     side = network.training_size if size is None else size
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(2, network.channels, side, side, generator=generator)
+    return torch.rand(2, network.channels, side, side, generator=generator, device="cpu")
 
 
 def _compared(network: EnhancementNetwork, example: Tensor, enhanced: Tensor) -> float:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from degrade.files import LOCK, UNFINISHED, write_bytes
-from degrade.stream import Source
-from degrade.stream.source import Sample
 from enhance.checkpoints import BEST, WEIGHTS
 from enhance.log import FILE
+from enhance.probing import first_usable
 from enhance.processes import RunError
 from enhance.trainers.base import Sources, Trainer
 
@@ -23,7 +23,6 @@ _OURS = (
     *(WEIGHTS, BEST, FILE, RECORD, HELD_OUT, TRAINED_ON, FAILED),
     *("state_*.pt", "weights_*.safetensors", "samples/step_*.png"),
 )
-_TRIED = 5
 
 
 def is_used(run: Path) -> bool:
@@ -57,6 +56,13 @@ def prepare(run: Path, overwrite: bool, files: Mapping[str, str]) -> None:
         write_bytes(run / name, text.encode())
 
 
+def write_failed(run: Path, failed: Mapping[str, str]) -> None:
+    """Write failed.jsonl, a line for each image that could not be used; nothing where there is none."""
+    lines = (json.dumps({"source": id_, "error": reason}) for id_, reason in failed.items())
+    if failed:
+        write_bytes(run / FAILED, "".join(f"{line}\n" for line in lines).encode())
+
+
 def check_sources(trainer: Trainer, sources: Sources) -> None:
     """RunError where a trainer cannot train on these sources: images missing, of another colour, without maps."""
     if trainer.needs_low == "must" and sources.low is None:
@@ -64,7 +70,7 @@ def check_sources(trainer: Trainer, sources: Sources) -> None:
     if trainer.needs_low == "no" and sources.low is not None:
         raise RunError(f"{trainer.name} trains on good images alone; it has no use for {sources.low.title}")
     for source in (sources.high, sources.low):
-        sample = _first(source) if source is not None else None
+        sample = first_usable(source) if source is not None else None
         if source is None or sample is None:
             continue
         channels, wanted = sample["image"].shape[0], trainer.config.channels
@@ -74,13 +80,3 @@ def check_sources(trainer: Trainer, sources: Sources) -> None:
         missing = [name for name in trainer.maps if name not in sample] if source is sources.high else []
         if missing:
             raise RunError(f"{trainer.name} needs the map {missing[0]!r} of each image of {source.title}")
-
-
-def _first(source: Source) -> Sample | None:
-    """The first image that can be read, if one of the first few can; the stream says what is wrong with others."""
-    for index in range(min(_TRIED, len(source))):
-        try:
-            return source.load(index)
-        except Exception:  # any exception means that this one cannot be used
-            continue
-    return None

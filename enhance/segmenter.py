@@ -9,23 +9,34 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from degrade import image_io
+from degrade.files import write_bytes
 from degrade.recipes import recipe
 from degrade.stream import PairStream, Source
+from degrade.text import TextError, parse_json
 from enhance.networks.base import check_one_of, check_whole
 from enhance.networks.blocks import double, instance_norm, pad_to_multiple
+from enhance.probing import first_usable
+from enhance.tensorfile import TensorFileError, pack, read_tensors
 
-_FORMAT = "enhance segmenter 1"
+_FORMAT = "enhance segmenter 2"
+_WITHOUT_CHECKSUM = "enhance segmenter 1"
 _LEVELS = 4
 _COLOURS: dict[str, Any] = {"type": "001", "halo_strength": 0, "hole_depth": 0, "hole_slope": 0}
 """Settings of recipe cofe-net that leave its changes of colour alone."""
+
+
+class _Options(msgspec.Struct, forbid_unknown_fields=True):
+    """Of the network, in the metadata of its file."""
+
+    channels: Literal[1, 3]
+    width: Annotated[int, msgspec.Meta(ge=1, le=512)]
 
 
 class VesselSegmenter(nn.Module):
@@ -91,6 +102,7 @@ def train_segmenter(
     workers: int = 0,
     device: str | torch.device = "cpu",
     report: Callable[[int, float], object] = lambda step, loss: None,
+    failed: dict[str, str] | None = None,
 ) -> VesselSegmenter:
     """Trains a segmenter on sharp images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
 
@@ -104,17 +116,16 @@ def train_segmenter(
         width: of the network.
         seed: of weights and windows.
         report: called with each step and its loss.
+        failed: gets the ids of the images that cannot be used, and why; others take their places.
 
     Raises:
-        ValueError: the source has no map "vessels", or fewer images than a batch.
+        ValueError: the source has no map "vessels", no image that can be used, or fewer images than a batch.
     """
-    if "vessels" not in source.load(0):
+    first = first_usable(source)
+    if first is not None and "vessels" not in first:
         raise ValueError(f"{source.title} has no map 'vessels'")
     if len(source) < batch_size:
         raise ValueError(f"{source.title} has {len(source)} images, fewer than batch_size = {batch_size}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = VesselSegmenter(source.load(0)["image"].shape[0], width).to(device)
     stream = PairStream(
         source,
         recipe("cofe-net", **_COLOURS),
@@ -131,6 +142,9 @@ def train_segmenter(
         drop_last=True,
         cache_bytes=2**30,
     )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = VesselSegmenter(3 if first is None else first["image"].shape[0], width).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     step = 0
@@ -146,33 +160,50 @@ def train_segmenter(
             if step == steps:
                 break
         stream.set_epoch(stream.epoch + 1)
+    if failed is not None:
+        failed.update(stream.failed)
     return network.requires_grad_(False).eval()
 
 
-def save_segmenter(network: VesselSegmenter, path: str | os.PathLike[str]) -> None:
-    """Writes weights and options as safetensors, whole or not at all."""
-    from safetensors.torch import save
-
+def pack_segmenter(network: VesselSegmenter) -> bytes:
+    """The bytes of a segmenter's file: weights and options as safetensors, with a checksum."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    image_io.write_bytes(path, save(tensors, {"format": _FORMAT, "options": json.dumps(network.options)}))
+    return pack(tensors, {"format": _FORMAT, "options": json.dumps(network.options)})
+
+
+def save_segmenter(network: VesselSegmenter, path: str | os.PathLike[str]) -> None:
+    """Write weights and options as safetensors, whole or not at all; OSError where that fails."""
+    write_bytes(path, pack_segmenter(network))
 
 
 def load_segmenter(path: str | os.PathLike[str]) -> VesselSegmenter:
-    """A segmenter that `save_segmenter` wrote, in eval mode on the CPU; ValueError for anything else."""
-    from safetensors import SafetensorError, safe_open
+    """A segmenter that `save_segmenter` wrote, in eval mode on the CPU; ValueError for anything else.
 
+    Nothing in the file is trusted, and no more memory is used than its weights need.
+    """
     name = os.fspath(path)
     try:
-        with safe_open(Path(path), "pt") as opened:
-            about = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{name!r} is missing, damaged or no safetensors file: {error}") from None
-    if about.get("format") != _FORMAT:
+        found = read_tensors(path)
+    except TensorFileError as error:
+        raise ValueError(f"{name!r} {error}") from None
+    written = found.about.get("format")
+    if written not in (_FORMAT, _WITHOUT_CHECKSUM):
         raise ValueError(f"{name!r} is no segmenter of 'enhance segmenter'")
-    options: dict[str, Any] = json.loads(about["options"])
-    network = VesselSegmenter(**options)
-    network.load_state_dict(tensors)
+    if written == _FORMAT and not found.checked:
+        raise ValueError(f"{name!r} is damaged: its checksum is missing")
+    try:
+        options = parse_json(found.about.get("options", ""), _Options)
+    except TextError as error:
+        raise ValueError(f"{name!r} is damaged: options: {error}") from None
+    with torch.device("meta"):
+        wanted = {
+            key: value.shape for key, value in VesselSegmenter(options.channels, options.width).state_dict().items()
+        }
+    if wanted != {key: value.shape for key, value in found.tensors.items()}:
+        raise ValueError(f"{name!r} holds the weights of another network")
+    with torch.device("cpu"):
+        network = VesselSegmenter(options.channels, options.width)
+    network.load_state_dict(found.tensors)
     return network.requires_grad_(False).eval()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -278,6 +279,36 @@ def test_a_worker_that_dies_in_one_of_two_processes_ends_both(tmp_path):
     assert code != 0
     assert said.count("a process that decodes images died") == 1, said
     assert checkpoints.read_weights(tmp_path / "run").step == 0  # those that had a batch were one ahead
+
+
+@posix
+@pytest.mark.slow
+def test_a_closed_terminal(tmp_path):
+    """SIGHUP comes, and whatever is printed from then on is an error."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    fcntl = pytest.importorskip("fcntl")
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "cli.enhance", "train", "xbdcnn", "phantom:chest?count=8&size=64", *SMALL]
+    process = subprocess.Popen(
+        [*words, "--out", str(tmp_path / "run"), "--steps", "100000", "--devices", "cpu", "--workers", "1"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    log, until = tmp_path / "run/log.jsonl", time.monotonic() + 120
+    while not log.exists() or len(log.read_bytes().splitlines()) < 4:
+        if select.select([ours], [], [], 0.02)[0]:
+            os.read(ours, 65536)  # else the terminal is full, and the run waits for it
+        assert process.poll() is None
+        assert time.monotonic() < until
+    os.close(ours)
+    assert process.wait(timeout=60) == GOES_ON
+    assert checkpoints.read_weights(tmp_path / "run").step == lines(tmp_path / "run")[-1]["step"]
 
 
 @posix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from degrade.stream.base import Stream
 from enhance.checkpoints import BEST, DamagedError, read_weights
 from enhance.networks.base import EnhancementNetwork
 from enhance.processes import RunError, all_or_none, first_only, gather
-from enhance.rundir import prepare
+from enhance.rundir import prepare, write_failed
 from enhance.trainers.base import Sources, Trainer
 from enhance.training.checkpoints import Checkpoints, Found
 from enhance.training.options import Options
@@ -34,11 +34,13 @@ class Place:
         checkpoints: of the run.
         step: how many steps have been done.
         best: the highest PSNR of a validation so far, dB.
+        failed: ids of the images that could not be used so far, in any process, and why.
     """
 
     checkpoints: Checkpoints
     step: int = 0
     best: float | None = None
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Options) -> Stream[Any]:
@@ -113,13 +115,16 @@ def save(
 ) -> None:
     """A checkpoint, written by the first process; the others wait until it is there."""
     own = gather(fabric, trainer.state())
+    for failed in gather(fabric, stream.failed):
+        place.failed |= failed
 
     def write() -> None:
         for name, weight in trainer.networks.named_parameters():
             if not bool(weight.isfinite().all()):
                 raise RunError(f"{name} is no longer finite after step {place.step}; the checkpoint before is intact")
-        state = {"stream": stream.state_dict(), "trainer": own, "best": place.best}
+        state = {"stream": stream.state_dict(), "trainer": own, "best": place.best, "failed": place.failed}
         place.checkpoints.save(trainer, place.step, average, state)
+        write_failed(place.checkpoints.run, place.failed)
 
     first_only(fabric, write)
 
@@ -145,7 +150,7 @@ def _go_on(
         ) from None
     own = state["trainer"]
     trainer.load_state(own[fabric.global_rank % len(own)])
-    place.step, place.best = state["step"], state["best"]
+    place.step, place.best, place.failed = state["step"], state["best"], dict(state.get("failed", {}))
     if place.best is not None and fabric.is_global_zero:
         try:
             read_weights(run / BEST)

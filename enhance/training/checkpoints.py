@@ -53,13 +53,16 @@ class Found(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run. One process writes; every process may read.
 
+    Attributes:
+        run: the folder.
+
     Args:
         run: the folder.
         keep: how many checkpoints there are, at most.
     """
 
     def __init__(self, run: Path, keep: int = 2) -> None:
-        self._run, self._keep = run, keep
+        self.run, self._keep = run, keep
         self._steps: list[int] = []  # newest first; the newest is in WEIGHTS
 
     def newest(self) -> Found | None:
@@ -69,7 +72,7 @@ class Checkpoints:
             CheckpointError: the run has made steps, but no checkpoint is whole. Nothing is changed.
             PermissionError: a file may not be read.
         """
-        run, problems = self._run, list[str]()
+        run, problems = self.run, list[str]()
         for file in candidates(run):
             try:
                 weights = read_weights(file)
@@ -98,24 +101,24 @@ class Checkpoints:
             CheckpointError: it is damaged, or of a run with another configuration.
         """
         weights = read_weights(found.file)
-        load_weights(trainer, weights, average, self._run)
-        state = read_state(self._run, weights)
+        load_weights(trainer, weights, average, self.run)
+        state = read_state(self.run, weights)
         try:
             for name, optimizer in trainer.optimisers.items():
                 optimizer.load_state_dict(state["optimisers"][name])
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(
-                f"{os.fspath(state_file(self._run, weights.step))!r} does not fit the optimizers: {reason}"
+                f"{os.fspath(state_file(self.run, weights.step))!r} does not fit the optimizers: {reason}"
             ) from None
-        older = steps_of(self._run, OLDER) & steps_of(self._run, STATE)
+        older = steps_of(self.run, OLDER) & steps_of(self.run, STATE)
         self._steps = [found.step, *sorted((step for step in older if step < found.step), reverse=True)]
         return state
 
     def establish(self, found: Found) -> None:
         """Make the checkpoint that the run goes on from its newest, in place of weights that are damaged."""
         if found.file.name != WEIGHTS:
-            os.replace(found.file, self._run / WEIGHTS)
+            os.replace(found.file, self.run / WEIGHTS)
 
     def save(self, trainer: Trainer, step: int, average: nn.Module | None, state: Mapping[str, Any]) -> None:
         """Write weights and state after a step, in the order that makes them one: see the module.
@@ -129,7 +132,7 @@ class Checkpoints:
         Raises:
             OSError: a file cannot be written; the checkpoints that are there are intact.
         """
-        run = self._run
+        run = self.run
         optimizers = {name: optimizer.state_dict() for name, optimizer in trainer.optimisers.items()}
         buffer = io.BytesIO()
         torch.save({"step": step, "optimisers": optimizers, **state}, buffer)

@@ -45,7 +45,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     files: Mapping[str, str] | None = None,
-) -> None:
+) -> dict[str, str]:
     """Train until `trainer.config.steps`, and leave weights, log and pictures in a folder.
 
     Every process makes its own share of each step's images. The same configuration, seed, sources and number of
@@ -60,6 +60,10 @@ def train(
         resume: go on where the run in the folder stopped, however it stopped.
         overwrite: delete the run in the folder first.
         files: texts to keep in the folder by name, such as run.toml.
+
+    Returns:
+        the ids of the images that could not be used, and why: others have taken their places. RUN/failed.jsonl lists
+        them too.
 
     Raises:
         RunError: a folder, options or sources that cannot be used, or a loss that is no number.
@@ -97,6 +101,7 @@ def train(
             if interruption.signal is None or not _is_aftermath(error, fabric):
                 raise
             raise Stopped(interruption.signal, loop.saved, loop.saved == loop.step) from None
+        return place.failed
 
 
 def _lock(run: Path, resume: bool, overwrite: bool, stack: ExitStack) -> None:
