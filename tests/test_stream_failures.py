@@ -18,6 +18,8 @@ from degrade import image_io
 from degrade.stream import PairStream, SourceError, StreamError
 from tests.stream_tables import equal, rows
 
+pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here
+
 IMAGES = image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 11), 48)[0])
 
 

@@ -11,6 +11,8 @@ import degrade
 from degrade.stream import MixedStream, PairStream, UnpairedStream
 from tests.stream_tables import Row, equal, rows, same_tables
 
+pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here
+
 IMAGES = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 19), 48)[0])
 
 

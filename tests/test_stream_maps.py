@@ -15,6 +15,8 @@ import degrade
 from degrade import image_io
 from degrade.stream import PairStream, Source, SourceError, UnpairedStream, open_source
 
+pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here
+
 IMAGES, VESSELS, FOV = (
     image_io.to_integer(images) for images in degrade.phantom.fundus(degrade.make_keys(0, 4), 64)[:3]
 )

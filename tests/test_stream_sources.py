@@ -15,6 +15,8 @@ import degrade
 from degrade import image_io
 from degrade.stream import PairStream, SourceError, open_source
 
+pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here
+
 IMAGES, VESSELS = (image_io.to_integer(images) for images in degrade.phantom.fundus(degrade.make_keys(0, 5), 64)[:2])
 NAMES = ["a", "left/b", "left/c", "right/b", "right/d"]
 
