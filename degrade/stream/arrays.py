@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from degrade.images.pil import to_tensor
 from degrade.stream.ids import Numbered
 from degrade.stream.source import Sample, Source, SourceError
 
@@ -77,10 +78,7 @@ def _image(value: Any, is_map: bool = False) -> Tensor:
     if is_map and isinstance(value, Image.Image) and value.mode == "I":
         value = np.asarray(value)
     if isinstance(value, Image.Image):
-        if value.mode in ("I", "F"):
-            raise ValueError(f"a PIL image of mode {value.mode}: its range is unknown; give 8 or 16 bits")
-        kept = value.mode in ("L", "RGB") or value.mode.startswith("I;16")
-        value = np.asarray(value if kept else value.convert("L" if value.mode in ("1", "LA") else "RGB"))
+        return to_tensor(value)
     if isinstance(value, np.ndarray):
         if value.ndim == 3 and value.shape[2] in (1, 3) and value.shape[0] not in (1, 3):
             value = value.transpose(2, 0, 1)

@@ -10,13 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from degrade import image_io
 from degrade.stream.folders import LeftOut, find_images, relative, without_repetitions
+from degrade.stream.frames import frame_name, with_frames
 from degrade.stream.lists import LIST_SUFFIXES, read_list
 from degrade.stream.source import Sample, Source, SourceError
 from degrade.text import shown
 
 
 class FileSource(Source):
-    """Image files, decoded one by one.
+    """Image files, decoded one by one. Each frame of a DICOM file is an image: ID_f000, ID_f001, ...
 
     Args:
         folder: what the ids are relative to.
@@ -39,17 +40,19 @@ class FileSource(Source):
         window: image_io.Window | None = None,
     ) -> None:
         left_out = left_out or LeftOut()
-        self._paths = list(without_repetitions(paths, folder, left_out))
+        self._places = list(with_frames(without_repetitions(paths, folder, left_out)))
         self.title, self.path = title, path
         self.others, self.left_out = left_out.count, left_out.names
-        self._origins = [relative(file, folder) for file in self._paths]
-        self.ids = make_ids(self._origins)
+        names = [relative(file, folder) for file, _ in self._places]
+        frames = [frame for _, frame in self._places]
+        self.ids = make_ids(n if f is None else frame_name(n, f) for n, f in zip(names, frames, strict=True))
+        self._origins = [n if f is None else f"{n}#f{f:03d}" for n, f in zip(names, frames, strict=True)]
         self._max_pixels, self._window = max_pixels, window
 
     def load(self, index: int) -> Sample:
-        path = self._paths[index]
+        path, frame = self._places[index]
         try:
-            return {"image": image_io.read(path, self._max_pixels, self._window)}
+            return {"image": image_io.read(path, self._max_pixels, self._window, frame)}
         except image_io.ImageError as error:
             reason = str(error).removeprefix(f"cannot read {os.fspath(path)!r}: ")
             raise image_io.ImageError(reason) from None
@@ -62,7 +65,7 @@ class FileSource(Source):
         return self._origins[index]
 
     def file(self, index: int) -> Path:
-        return self._paths[index]
+        return self._places[index][0]
 
 
 _PAIRS = ("clean", "degraded", "manifest.jsonl")  # what `degrade synth` writes
