@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
 import torch
 
 from cli.options import Refusal
+from cli.problems import reason
+from degrade.text import TextError
 from enhance.baselines import BASELINES, baseline
+from enhance.holdout import read_ids
 from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
+from enhance.rundir import HELD_OUT
 
 METHOD_HELP = """\b
 METHOD is one of
@@ -25,7 +29,7 @@ def open_method(text: str, device: torch.device, argument: str = "METHOD") -> En
     """The network or the baseline that METHOD names, ready on a device."""
     if text in BASELINES:
         return baseline(text)
-    if not Path(text).exists():
+    if not os.path.exists(text):
         raise Refusal(argument, f"{text!r} is no file or folder, and no baseline ({', '.join(BASELINES)})")
     return open_network(text, device, argument)
 
@@ -38,13 +42,18 @@ def open_network(text: str, device: torch.device, argument: str) -> EnhancementN
         return load_enhancer(text).to(device)
     except CheckpointError as error:
         raise Refusal(argument, str(error)) from None
+    except OSError as error:
+        raise Refusal(argument, reason(error, text)) from None
 
 
 def read_held_out(run: Path, argument: str) -> set[str]:
     """The ids of the images that a run has kept out of its training."""
-    file = run / "held_out.json"
+    file = run / HELD_OUT
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-        return {str(id_) for ids in held.values() for id_ in ids}
-    except (OSError, ValueError, AttributeError, TypeError):
-        raise Refusal(argument, f"{str(run)!r} is no run of 'enhance train': it has no {file.name} of one") from None
+        held = read_ids(file)
+    except OSError as error:
+        missing = f"{str(run)!r} is no run of 'enhance train': it has no {file.name} of one"
+        raise Refusal(argument, missing if isinstance(error, FileNotFoundError) else reason(error)) from None
+    except TextError as error:
+        raise Refusal(argument, str(error)) from None
+    return {*held.high, *held.low}

@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from cli.options import Refusal
 from degrade.settings import closest
+from degrade.text import TextError, convert, line_of, parse_toml, read_text
 
 Told = dict[str, Any]
 
-KINDS: Mapping[str, tuple[type, ...]] = {
-    "network": (str,),
-    "source": (str,),
-    "unpaired": (str,),
-    "vessels": (str,),
-    "hold_out": (int, float),
-    "group": (str,),
-    "epochs": (int,),
-    "devices": (str,),
-    "precision": (str,),
-    "workers": (int,),
-    "cache": (int, float),
-    "validate_every": (int,),
-    "save_every": (int,),
-    "keep": (int,),
-    "log_every": (int,),
-    "ema": (int, float),
-    "tensorboard": (bool,),
-}
-"""What may be told beside the trainer's configuration, and its types."""
+_Text = Annotated[str, Meta(max_length=4000)]
+_Count = Annotated[int, Meta(ge=1, le=10**12)]
+
+
+class Options(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be told beside the trainer's configuration, with types and bounds."""
+
+    network: _Text | UnsetType = UNSET
+    source: _Text | UnsetType = UNSET
+    unpaired: _Text | UnsetType = UNSET
+    vessels: _Text | UnsetType = UNSET
+    hold_out: Annotated[float, Meta(ge=0, lt=1)] | UnsetType = UNSET
+    group: _Text | UnsetType = UNSET
+    epochs: _Count | UnsetType = UNSET
+    devices: _Text | UnsetType = UNSET
+    precision: _Text | UnsetType = UNSET
+    workers: Annotated[int, Meta(ge=0, le=1024)] | UnsetType = UNSET
+    cache: Annotated[float, Meta(ge=0, le=1e6)] | UnsetType = UNSET
+    validate_every: _Count | UnsetType = UNSET
+    save_every: _Count | UnsetType = UNSET
+    keep: _Count | UnsetType = UNSET
+    log_every: _Count | UnsetType = UNSET
+    ema: Annotated[float, Meta(ge=0, lt=1)] | UnsetType = UNSET
+    tensorboard: bool | UnsetType = UNSET
+
+
+NAMES = Options.__struct_fields__
+"""What may be told, in the order of the file."""
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """What a run is told: `told` by the names of `KINDS`, `config` by the fields of the trainer's configuration."""
+    """What a run is told: `told` by the names of `Options`, `config` by the fields of the trainer's configuration."""
 
     told: Told = field(default_factory=dict)
     config: Told = field(default_factory=dict)
@@ -54,28 +65,42 @@ class RunFile:
 
     def to_toml(self) -> str:
         """As a file that `read` understands."""
-        lines = [f"{name} = {_toml(self.told[name])}" for name in KINDS if name in self.told]
+        lines = [f"{name} = {_toml(self.told[name])}" for name in NAMES if name in self.told]
         lines += ["", "[config]", *(f"{name} = {_toml(value)}" for name, value in self.config.items())]
         return "\n".join(lines) + "\n"
 
 
+def check(told: Mapping[str, Any]) -> None:
+    """Refuses an option of the command line that a run.toml could not hold."""
+    for name, value in told.items():
+        try:
+            convert({name: value}, Options)
+            str(value).encode()
+        except TextError as error:
+            raise Refusal(f"--{name.replace('_', '-')}", str(error).partition(": ")[2] or str(error)) from None
+        except UnicodeEncodeError:
+            raise Refusal(name.upper(), f"{value!r} is not UTF-8 text: run.toml could not name it") from None
+
+
 def read(path: Path, argument: str) -> RunFile:
-    """A run.toml; what is wrong with it is told as a mistake in `argument`."""
+    """A run.toml; what is wrong with it is told as a mistake in `argument`, with the line or the field."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
+        values = parse_toml(text)
+        config = values.pop("config", {})
+        for name in values:
+            if name not in NAMES:
+                raise TextError(f"{line_of(text, f'$.{name}')}unknown name {name!r}{closest(name, [*NAMES, 'config'])}")
+        if not isinstance(config, dict):
+            raise TextError(f"{line_of(text, '$.config')}config is a table: [config]")
+        try:
+            convert(values, Options)
+        except TextError as error:
+            raise TextError(f"{line_of(text, str(error))}{error}") from None
     except OSError as error:
         raise Refusal(argument, f"cannot read {str(path)!r}: {error.strerror}") from None
-    except ValueError as error:
-        raise Refusal(argument, f"{str(path)!r} is no TOML: {error}") from None
-    config = values.pop("config", {})
-    for name, value in values.items():
-        if name not in KINDS:
-            raise Refusal(argument, f"{str(path)!r}: unknown name {name!r}{closest(name, [*KINDS, 'config'])}")
-        kinds = KINDS[name]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise Refusal(argument, f"{str(path)!r}: {name} = {value!r}: allowed is {kinds[-1].__name__}")
-    if not isinstance(config, dict):
-        raise Refusal(argument, f"{str(path)!r}: config is a table: [config]")
+    except TextError as error:
+        raise Refusal(argument, f"{str(path)!r}: {error}") from None
     return RunFile(values, config)
 
 
@@ -86,4 +111,10 @@ def _toml(value: Any) -> str:
         return '"none"'  # TOML has no word for it
     if isinstance(value, float):
         return repr(value)
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and "\n" in value:  # such as a recipe
+        return '"""\n' + "\n".join(_escaped(line) for line in value.split("\n")) + '"""'
+    return f'"{_escaped(value)}"' if isinstance(value, str) else json.dumps(value)
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")

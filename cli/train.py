@@ -75,7 +75,9 @@ Exit status:
     metavar="DIR",
     help="Vessel masks with the names of the images; images without one are left out.",
 )
-@click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run.  [default: as published]")
+@click.option(
+    "--steps", type=click.IntRange(1, 10**12), metavar="N", help="Length of the run.  [default: as published]"
+)
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Length of the run in passes over SOURCE instead.")
 @click.option(
     "--set",
@@ -134,11 +136,12 @@ def train_command(
     if steps and told["epochs"]:
         raise click.UsageError("--steps and --epochs say the same thing: give one of them")
     given = RunFile({name: value for name, value in told.items() if value is not None}, _fields(changes, steps))
+    runfile.check(given.told)
     base = _base(out, config, resume)
     if resume and out is not None and is_begun(out):
         keep_split(base, given)
     run = base.merged(given)
-    made = _trainer(run)
+    made = _trainer(run, "--set" if given.config else "--config")
     record = RunFile(run.told, {name: value for name, value in plain(made.config).items() if _is_told(name, run)})
     if show:
         click.echo(record.to_toml(), nl=False)
@@ -221,7 +224,7 @@ def _fields(changes: tuple[str, ...], steps: int | None) -> dict[str, Any]:
     return fields
 
 
-def _trainer(run: RunFile) -> Trainer:
+def _trainer(run: RunFile, argument: str) -> Trainer:
     fields = dict(run.config)
     name = run.told.get("network")
     if name is None:
@@ -231,7 +234,7 @@ def _trainer(run: RunFile) -> Trainer:
             fields["recipe"] = recipe(fields["recipe"]).to_toml()  # so that the run knows it when the file has changed
         return trainer(name, **fields)
     except (OSError, ValueError) as error:
-        raise Refusal("--set" if name in TRAINERS else "NETWORK", str(error)) from None
+        raise Refusal(argument if name in TRAINERS else "NETWORK", str(error)) from None
 
 
 def _is_told(name: str, run: RunFile) -> bool:

@@ -43,7 +43,7 @@ _ROUTES = [pytest.param(route, marks=pytest.mark.slow if route is Route.TRITON e
 
 @pytest.fixture
 def interpreted(request: pytest.FixtureRequest) -> bool:
-    """Whether the test's route runs in Triton's interpreter, a hundred times slower: fewer pictures are enough there."""
+    """Whether the test's route runs in Triton's interpreter, a hundred times slower: fewer pictures do there."""
     return request.node.callspec.params.get("apply") is Route.TRITON and not torch.cuda.is_available()
 
 

@@ -188,8 +188,8 @@ def test_refused_by_the_loop(tmp_path, name):
     ("text", "message"),
     [
         ("netwrk = 'xbdcnn'", "unknown name 'netwrk'; did you mean network?"),
-        ("workers = 'two'", "workers = 'two': allowed is int"),
-        ("[", "is no TOML"),
+        ("workers = 'two'", "line 1: $.workers: expected `int`, got `str`"),
+        ("[", "no TOML"),
         ("config = 3", "config is a table"),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="needs Numba")
-from degrade.numba import cache, jit  # noqa: E402
+from degrade.numba import cache, jit
 
 
 def twice(values):

@@ -47,7 +47,7 @@ class _Lazy(Mapping[str, type[Trainer]]):
 TRAINERS: Mapping[str, type[Trainer]] = _Lazy()
 
 
-def trainer(name: str, **config: Any) -> Trainer:
+def trainer(name: str, /, **config: Any) -> Trainer:
     """A trainer with new weights, drawn from its configuration's seed: the same ones wherever it is made.
 
     Args:
