@@ -176,7 +176,9 @@ def _real_case(
     field_of_view: Callable[[Tensor], Tensor] | None,
     size: int | None,
 ) -> Case:
-    sample = {name: _fitted(image, size) for name, image in source.load(index).items()}
+    loaded = source.load(index)
+    levels = {name: image if name == "image" else full_scale(image, name) for name, image in loaded.items()}
+    sample = {name: _fitted(image, size) for name, image in levels.items()}
     image = sample["image"]
     target = None
     if reference is not None and place is not None:
