@@ -12,6 +12,7 @@ from torch import Tensor
 
 from degrade import fov, image_io
 from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.images.maps import full_scale
 from degrade.pairs.making import FAILURES, reason
 from degrade.stream import PairStream, Source, SourceError
 from enhance import metrics
