@@ -195,7 +195,11 @@ def test_models_are_kept_in_files(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no model")
     np.savez(tmp_path / "other.npz", mean=np.zeros(3), covariance=np.zeros((3, 3)), patch=96)
     np.savez(tmp_path / "objects.npz", mean=np.array([{}]), covariance=np.zeros(1), patch=96)
-    for name in ("text", "other.npz", "objects.npz"):
+    good = (tmp_path / "cornea.niqe").read_bytes()
+    (tmp_path / "cut").write_bytes(good[:500])
+    (tmp_path / "large").write_bytes(good + bytes(1 << 20))
+    np.savez_compressed(tmp_path / "bomb.npz", mean=np.zeros(10**7), covariance=np.zeros(1), patch=96)
+    for name in ("text", "other.npz", "objects.npz", "cut", "large", "bomb.npz"):
         with pytest.raises(ValueError, match="is not a NIQE model"):
             NiqeModel.load(tmp_path / name)
 

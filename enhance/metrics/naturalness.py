@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from zipfile import ZipFile
 
 import torch
 from torch import Tensor
 
+from degrade.files import write_bytes
 from enhance.metrics.arguments import check_image
 from enhance.metrics.patches import FEATURES, patch_features
 
 PATCH = 96
 SMALLEST = 16
+_LARGEST = 1 << 20  # bytes; a model has eleven thousand
 SHARP = 0.75
 """Only patches sharper than this share of the sharpest of their image are fitted."""
 
@@ -31,28 +35,35 @@ class NiqeModel:
     patch: int
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model as a NumPy archive (.npz) of three plain arrays."""
+        """Write the model as a NumPy archive (.npz) of three plain arrays, whole or not at all."""
         import numpy as np
 
         mean, covariance = self.mean.cpu().numpy(), self.covariance.cpu().numpy()
-        with open(path, "wb") as file:  # np.savez given a name would add .npz to it
-            np.savez(file, mean=mean, covariance=covariance, patch=np.int64(self.patch))
+        file = io.BytesIO()
+        np.savez(file, mean=mean, covariance=covariance, patch=np.int64(self.patch))
+        write_bytes(path, file.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NiqeModel:
-        """Reads what `save` wrote; nothing in the file is executed.
+        """Read what `save` wrote; nothing in the file is executed, and no more memory taken than a model needs.
 
         Raises:
+            OSError: the file cannot be read.
             ValueError: the file is not such an archive.
         """
         import numpy as np
 
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST + 1)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with ZipFile(io.BytesIO(data)) as archive:
+                if len(data) + sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
+                    raise ValueError("it is larger than any model")
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 mean, covariance = (torch.from_numpy(arrays[name].astype("f8")) for name in ("mean", "covariance"))
                 patch = int(arrays["patch"])
-        except (ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is not a NIQE model: {error}") from error
+        except Exception as error:  # NumPy's and zipfile's errors for damaged archives are of a dozen kinds
+            raise ValueError(f"{path} is not a NIQE model: {' '.join(str(error).split())}") from error
         if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES) or patch < SMALLEST or patch % 2:
             raise ValueError(
                 f"{path} is not a NIQE model: mean {tuple(mean.shape)}, covariance {tuple(covariance.shape)}, "
@@ -95,7 +106,7 @@ def fit_niqe(
         features, sharpness, usable = patch_features(image, field, patch)
         sharpest = (sharpness * usable).amax(dim=1, keepdim=True)
         kept.append(features[usable & (sharpness > SHARP * sharpest)].cpu())
-    rows = torch.cat(kept) if kept else torch.zeros(0, FEATURES)
+    rows = torch.cat(kept) if kept else torch.zeros(0, FEATURES, device="cpu")
     if len(rows) <= FEATURES:
         raise ValueError(
             f"images give {len(rows)} sharp patches of {patch} x {patch}; more than {FEATURES} are needed: "
@@ -137,6 +148,6 @@ def niqe(image: Tensor, model: NiqeModel, mask: Tensor | None = None) -> Tensor:
     distance = mean - model.mean.to(mean)
     undefined = count[:, 0] == 0
     both = (covariance + model.covariance.to(mean)) / 2
-    both = torch.where(undefined[:, None, None], torch.eye(FEATURES).to(mean), both)
+    both = torch.where(undefined[:, None, None], torch.eye(FEATURES, dtype=mean.dtype, device=mean.device), both)
     inverse: Tensor = torch.linalg.pinv(both, hermitian=True)
     return (distance[:, None] @ inverse @ distance[..., None])[:, 0, 0].clamp_min(0).sqrt()

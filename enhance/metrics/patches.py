@@ -38,7 +38,7 @@ def patch_features(image: Tensor, mask: Tensor | None, patch: int) -> tuple[Tens
     grey = grey255(image)[..., :height, :width]
     counted = blocks(deep_inside(inside(mask, image), MARGIN), patch).all(dim=(2, 3))
     features = []
-    sharpness = torch.zeros(())
+    sharpness = torch.empty(0)  # of the larger patches, which come first
     for side in (patch, patch // 2):
         mean, deviation = local_moments(grey)
         features.append(_statistics(blocks((grey - mean) / (deviation + 1), side)))

@@ -94,7 +94,7 @@ def confusion(prediction: Tensor, target: Tensor, mask: Tensor | None = None, th
     found = prediction.flatten(1) >= threshold
 
     def count(pixels: Tensor) -> Tensor:
-        return (pixels & counted).sum(dim=1).to(torch.float32 if pixels.device.type == "mps" else torch.float64)
+        return _exact((pixels & counted).sum(dim=1))
 
     return Confusion(
         count(found & positive), count(found & ~positive), count(~found & positive), count(~found & ~positive)
@@ -122,11 +122,15 @@ def auc(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tenso
     scores = prediction.flatten(1).masked_fill(~counted, torch.inf)
     ordered = scores.sort(dim=1).values
     below = torch.searchsorted(ordered, scores)
-    ranks = (below + torch.searchsorted(ordered, scores, right=True) + 1) / 2
-    ranks = ranks.to(torch.float32 if scores.device.type == "mps" else torch.float64)
-    positives, negatives = ((counted & which).sum(dim=1) for which in (positive, ~positive))
+    ranks = _exact(below + torch.searchsorted(ordered, scores, right=True) + 1) / 2
+    positives, negatives = (_exact((counted & which).sum(dim=1)) for which in (positive, ~positive))
     ranked = (ranks * (counted & positive)).sum(dim=1)
     return (ranked - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def _exact(counts: Tensor) -> Tensor:
+    """Whole numbers as floats that hold them: a division of integers would give PyTorch's default type."""
+    return counts.to(torch.float32 if counts.device.type == "mps" else torch.float64)
 
 
 def _truth(prediction: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
