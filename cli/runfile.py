@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from cli.options import Refusal
 from degrade.settings import closest
-from degrade.text import TextError, convert, line_of, parse_toml, read_text
+from degrade.text import TextError, convert, line_of, parse_toml, read_text, shown
 
 Told = dict[str, Any]
 
@@ -73,13 +73,14 @@ class RunFile:
 def check(told: Mapping[str, Any]) -> None:
     """Refuses an option of the command line that a run.toml could not hold."""
     for name, value in told.items():
+        argument = name.upper() if name in ("network", "source") else f"--{name.replace('_', '-')}"
         try:
             convert({name: value}, Options)
             str(value).encode()
         except TextError as error:
-            raise Refusal(f"--{name.replace('_', '-')}", str(error).partition(": ")[2] or str(error)) from None
+            raise Refusal(argument, f"{shown(value)}: {str(error).partition(': ')[2]}") from None
         except UnicodeEncodeError:
-            raise Refusal(name.upper(), f"{value!r} is not UTF-8 text: run.toml could not name it") from None
+            raise Refusal(argument, f"{value!r} is not UTF-8 text: run.toml could not name it") from None
 
 
 def read(path: Path, argument: str) -> RunFile:
