@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from degrade import keyed
+from degrade.isolation import without_autocast
 from degrade.settings import Choice, Setting, Value, read_settings
 from degrade.text import parse_toml
 
@@ -64,7 +65,8 @@ class Degradation(nn.Module, ABC):
         """
         if keys.ndim != 1 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 of shape (B,); got {keys.dtype} of shape {tuple(keys.shape)}")
-        return self._draw(keys, height, width)
+        with without_autocast(keys.device):
+            return self._draw(keys, height, width)
 
     def apply(
         self,
@@ -90,7 +92,8 @@ class Degradation(nn.Module, ABC):
             raise TypeError("apply needs parameters, as draw returns them; to draw and apply, call the module itself")
         self._check_image(image, mask)
         self._check_parameters(parameters, image)
-        return self._degrade(image, parameters, mask, drawn=False)
+        with without_autocast(image.device):
+            return self._degrade(image, parameters, mask, drawn=False)
 
     def forward(self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Degrades a batch: `sample` without the parameters."""
@@ -115,7 +118,8 @@ class Degradation(nn.Module, ABC):
         if keys.shape != image.shape[:1]:
             raise ValueError(f"keys has shape {tuple(keys.shape)} for {image.shape[0]} images; give one key per image")
         parameters = self.draw(keys.to(image.device), *image.shape[-2:])
-        return self._degrade(image, parameters, mask, drawn=True), parameters
+        with without_autocast(image.device):
+            return self._degrade(image, parameters, mask, drawn=True), parameters
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Has torch.compile compile, at the next call, what the model says is worth it; the rest stays as it is.
@@ -178,7 +182,7 @@ class Degradation(nn.Module, ABC):
     @functools.cached_property
     def _names(self) -> tuple[str, ...]:
         """Of the parameters, which no draw is without."""
-        return tuple(self.draw(torch.zeros(1, dtype=torch.int64), SMALLEST_SIDE, SMALLEST_SIDE))
+        return tuple(self.draw(torch.zeros(1, dtype=torch.int64, device="cpu"), SMALLEST_SIDE, SMALLEST_SIDE))
 
     def _check_parameters(self, parameters: Mapping[str, Tensor], image: Tensor) -> None:
         for name in self._names:

@@ -13,7 +13,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import operator
 from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,12 +139,24 @@ def string_id(name: str) -> int:
     return signed(int.from_bytes(digest, "little"))
 
 
-def make_keys(seed: int, ids: int | Tensor | Sequence[str], epoch: int = 0, view: int | Tensor = 0) -> Tensor:
+def _id(name: Any) -> int:
+    """The number that stands for an entry of `ids`: a name's hash, a number itself."""
+    if isinstance(name, str):
+        return string_id(name)
+    if isinstance(name, Integral) and not isinstance(name, bool):
+        return signed(int(name))
+    raise TypeError(f"ids must be strings or whole numbers; got {name!r}, a {type(name).__name__}")
+
+
+def make_keys(
+    seed: int, ids: int | Tensor | Sequence[str] | Sequence[int], epoch: int = 0, view: int | Tensor = 0
+) -> Tensor:
     """One key per sample, from the seed of the run, the epoch, the sample's id and the view's number.
 
     Args:
         seed: any integer (its lowest 64 bits count).
-        ids: who the samples are: strings (paths, usually), an integer tensor (B,), or an int B for 0..B-1.
+        ids: who the samples are: strings (paths, usually), whole numbers (a list, an array or a tensor (B,)), or an
+            int B for 0..B-1.
         epoch: another epoch, another degradation of the same picture.
         view: which of several degradations of one picture in one epoch; an int or an integer tensor (B,).
             View 0 is the key itself, so `view_keys(make_keys(seed, ids), k) == make_keys(seed, ids, view=k)`.
@@ -154,12 +169,13 @@ def make_keys(seed: int, ids: int | Tensor | Sequence[str], epoch: int = 0, view
     >>> bool(a[1] == b[0])
     True
     """
-    if isinstance(ids, int):
-        ids = torch.arange(ids)
+    seed, epoch = operator.index(seed), operator.index(epoch)
+    if isinstance(ids, (int, Integral)):
+        ids = torch.arange(int(ids), device="cpu")
     elif isinstance(ids, str):
         raise TypeError(f"ids must be a list of strings, one per sample; got the single string {ids!r}")
     elif not isinstance(ids, Tensor):
-        ids = torch.tensor([string_id(name) for name in ids], dtype=torch.int64)
+        ids = torch.tensor([_id(name) for name in ids], dtype=torch.int64, device="cpu")
     if ids.is_floating_point() or ids.is_complex() or ids.ndim != 1:
         raise TypeError(f"ids must be integers of shape (B,) or strings; got {ids.dtype} of shape {tuple(ids.shape)}")
     run = fold_in(torch.tensor([signed(seed)], device=ids.device), epoch)
@@ -173,7 +189,8 @@ def view_keys(keys: Tensor, view: int | Tensor) -> Tensor:
         keys: (B,) int64.
         view: an int, or an integer tensor that broadcasts against `keys`: `torch.arange(K)[:, None]` gives (K, B).
     """
-    if isinstance(view, int):
+    if not isinstance(view, Tensor):
+        view = operator.index(view)
         return fold_in(keys, view) if view else keys
     view = view.to(device=keys.device, dtype=torch.int64)
     return torch.where(view == 0, keys, fold_in(keys, view))

@@ -35,7 +35,7 @@ def empty(shape: torch.Size | tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """
     size = math.prod(shape) * dtype.itemsize
     if size < _LEAST:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     block = _taken(size)
     lease = block[:size]  # lives as long as the tensor's storage
     weakref.finalize(lease, _keep, block).atexit = False
@@ -57,7 +57,7 @@ def _taken(size: int) -> _Block:
         if size <= block.size <= _WASTE * size:
             return block
         _spare.append(block)
-    fresh = torch.empty(size, dtype=torch.uint8)
+    fresh = torch.empty(size, dtype=torch.uint8, device="cpu")
     if (advise := _madvise()) is not None:
         start = -(-fresh.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
         stop = (fresh.data_ptr() + size) // mmap.PAGESIZE * mmap.PAGESIZE

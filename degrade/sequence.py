@@ -51,7 +51,7 @@ class SeqLC(nn.Module):
         batch = image.shape[0]
         if keys is None:
             keys = keyed.random_keys(batch, image.device)
-        keys = keyed.view_keys(keys[:, None], torch.arange(self.views)).flatten()
+        keys = keyed.view_keys(keys[:, None], torch.arange(self.views, device=keys.device)).flatten()
         mask = self.degradation.field_of_view(image) if mask is None else mask
         repeated, masks = (tensor.repeat_interleave(self.views, dim=0) for tensor in (image, mask))
         degraded, parameters = self.degradation.sample(repeated, keys, masks)

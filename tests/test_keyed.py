@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -154,3 +155,15 @@ def test_refusals() -> None:
         make_keys(0, torch.zeros(3))
     with pytest.raises(TypeError, match="int64"):
         uniforms(torch.zeros(3, dtype=torch.int32), {"a": 1})
+
+
+def test_ids_seeds_and_epochs_may_be_numbers_of_any_kind():
+    expected = make_keys(3, torch.tensor([5, 6]), epoch=2, view=1)
+    for ids in ([5, 6], (5, 6), np.array([5, 6]), [np.int32(5), np.uint64(6)]):
+        assert torch.equal(make_keys(np.int64(3), ids, epoch=np.int16(2), view=np.int8(1)), expected)
+    assert torch.equal(make_keys(0, np.int64(4)), make_keys(0, 4))
+    for wrong in ([1.5], [None], [True], [["a"]]):
+        with pytest.raises(TypeError, match="strings or whole numbers"):
+            make_keys(0, wrong)
+    with pytest.raises(TypeError):
+        make_keys(1.5, 2)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from degrade import keyed
+from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
 
 _DRAWS = {
@@ -40,6 +41,7 @@ _BRIGHT, _FAINT = vessels.ARTERY, vessels.VEIN
 
 
 @torch.no_grad()
+@isolated
 def cornea(keys: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Confocal micrographs of the cornea's nerves, with the mask of the nerves.
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from degrade import keyed
+from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
 
 _DRAWS = {
@@ -59,6 +60,7 @@ _OCTAVES = {0.30: 0.050, 0.14: 0.030, 0.06: 0.018, 0.025: 0.011, 0.011: 0.009, 0
 
 
 @torch.no_grad()
+@isolated
 def fundus(keys: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Retinal photographs with the masks of their vessels and of their field of view.
 

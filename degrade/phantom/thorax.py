@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from degrade import keyed
+from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
 
 _DRAWS = {
@@ -43,6 +44,7 @@ _OCTAVES = {0.25: 0.030, 0.11: 0.022, 0.05: 0.016, 0.022: 0.012, 0.010: 0.009, 0
 
 
 @torch.no_grad()
+@isolated
 def chest(keys: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Frontal chest radiographs with the mask of the lungs.
 
