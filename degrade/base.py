@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from degrade import keyed
-from degrade.isolation import without_autocast
+from degrade.isolation import check_storage, without_autocast
 from degrade.settings import Choice, Setting, Value, read_settings
 from degrade.text import parse_toml
 
@@ -65,6 +65,7 @@ class Degradation(nn.Module, ABC):
         """
         if keys.ndim != 1 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 of shape (B,); got {keys.dtype} of shape {tuple(keys.shape)}")
+        check_storage(keys)
         with without_autocast(keys.device):
             return self._draw(keys, height, width)
 
@@ -169,6 +170,7 @@ class Degradation(nn.Module, ABC):
         if not isinstance(image, Tensor) or not image.is_floating_point():
             got = image.dtype if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(f"{kind} takes a float tensor in [0, 1], got {got}; degrade.image_io.to_float converts")
+        check_storage(image)
         if image.ndim != 4 or image.shape[1] not in self.channels or min(image.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"{kind} takes images (B, C, H, W) with C in {self.channels}, H and W at least {SMALLEST_SIDE}; "
@@ -189,6 +191,7 @@ class Degradation(nn.Module, ABC):
             if name not in parameters:
                 raise ValueError(f"parameters lack {name!r}; they have {', '.join(parameters)}")
         for name, value in parameters.items():
+            check_storage(value)
             if value.shape[:1] != image.shape[:1]:
                 raise ValueError(f"parameter {name!r} has shape {tuple(value.shape)} for {image.shape[0]} images")
 

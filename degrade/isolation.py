@@ -23,6 +23,19 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False)
 
 
+def check_storage(tensor: torch.Tensor) -> None:
+    """TypeError for a tensor within torch.func's transforms (grad, vjp, jvp, vmap), which recipes do not serve."""
+    if torch.compiler.is_compiling():
+        return
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        raise TypeError(
+            "recipes and keys cannot be used within torch.func.grad, vjp, jvp and vmap: they take whole batches, and "
+            "are differentiable by torch.autograd (image.requires_grad_(), parameters, backward or torch.autograd.grad)"
+        ) from None
+
+
 def isolated(function: Callable[P, R]) -> Callable[P, R]:
     """Run a function with PyTorch's own settings, whatever the caller's are.
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from degrade import kernels
 from degrade.functional.constant import constant
 from degrade.functional.noise import gaussian
+from degrade.isolation import check_storage
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 """Of Philox4x32, table 2 of the paper."""
@@ -78,6 +79,7 @@ def stream_words(stream: str) -> tuple[int, int]:
 def _check(keys: Tensor) -> None:
     if keys.dtype != torch.int64:
         raise TypeError(f"keys must be an int64 tensor, as made by make_keys; got {keys.dtype}")
+    check_storage(keys)
 
 
 def _split(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -296,4 +298,4 @@ def normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtyp
             four = (*gaussian(w0, w1, dtype), *gaussian(w2, w3, dtype))
             for part, numbers in enumerate(four):
                 output[row : row + rows, part, start:stop] = numbers
-    return output.view(keys.shape[0], -1)[:, :count].reshape(-1, *shape)
+    return output.view(keys.shape[0], 4 * blocks)[:, :count].reshape(-1, *shape)

@@ -6,10 +6,13 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from degrade.text import shown
 
 Value = bool | float | str | tuple[float, float]
 
@@ -32,11 +35,11 @@ class Range:
         pair = value if isinstance(value, (tuple, list)) else (value, value)
         low, high = self.limits
         allowed = f"allowed is a number or a pair (low, high) within [{low:g}, {high:g}] {self.unit}".rstrip()
-        numbers = len(pair) == 2 and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in pair)
+        numbers = len(pair) == 2 and all(isinstance(end, Real) and not isinstance(end, bool) for end in pair)
         if not numbers or not all(math.isfinite(end) and low <= end <= high for end in pair) or pair[0] > pair[1]:
-            raise ValueError(f"{name} = {value!r}: {allowed}")
+            raise ValueError(f"{name} = {shown(value)}: {allowed}")
         if self.whole and any(end != int(end) for end in pair):
-            raise ValueError(f"{name} = {value!r}: whole numbers only; {allowed}")
+            raise ValueError(f"{name} = {shown(value)}: whole numbers only; {allowed}")
         return (float(pair[0]), float(pair[1])) if pair[0] != pair[1] else float(pair[0])
 
 
@@ -51,7 +54,7 @@ class Choice:
     def read(self, name: str, value: Any) -> Value:
         """`value` if it is one of the choices; ValueError otherwise."""
         if value not in self.choices or isinstance(value, bool) != isinstance(self.choices[0], bool):
-            raise ValueError(f"{name} = {value!r}: allowed is one of {', '.join(map(str, self.choices))}")
+            raise ValueError(f"{name} = {shown(value)}: allowed is one of {', '.join(map(str, self.choices))}")
         chosen: Value = value
         return chosen
 
@@ -68,9 +71,9 @@ class Number:
     def read(self, name: str, value: Any) -> Value:
         """`value` as a float within the limits; ValueError otherwise."""
         low, high = self.limits
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
             raise ValueError(
-                f"{name} = {value!r}: allowed is one number within [{low:g}, {high:g}] {self.unit}".rstrip()
+                f"{name} = {shown(value)}: allowed is one number within [{low:g}, {high:g}] {self.unit}".rstrip()
             )
         return float(value)
 

@@ -74,6 +74,8 @@ def gaussian_blur(image: Tensor, size: Tensor, sigma: Tensor, reach: tuple[int, 
     """
     height, width = image.shape[-2:]
     side = min(height, width)
+    if not len(image):
+        return image
     if reach is None:
         largest_x, largest_y = size.detach().amax(dim=0).tolist()
         reach = (reach_of(largest_x, side), reach_of(largest_y, side))

@@ -82,7 +82,7 @@ def spots(image: Tensor, p: Parameters, reach: tuple[int, int] | None = None, so
     `reach` is what `spot_reach` makes of the largest spot; found from the parameters if not given.
     """
     batch, _, height, width = image.shape
-    if not p["spot_radius"].shape[1]:
+    if not batch or not p["spot_radius"].shape[1]:
         return image
     if reach is None:
         reach = spot_reach(largest(p["spot_radius"]), largest(p["spot_kernel"]), min(height, width), softness)
