@@ -12,6 +12,7 @@ import msgspec
 
 from degrade import keyed
 from degrade.stream import Source, SourceError
+from degrade.stream.ids import LARGEST_LISTED
 from degrade.text import TextError, parse_json, read_text, shown
 from enhance.trainers.base import Sources
 
@@ -86,6 +87,11 @@ def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) 
 
     A patient or sequence that has both good and bad images is on the same side with all of them.
     """
+    for source in (sources.high, sources.low):
+        if source is not None and len(source) > LARGEST_LISTED:
+            raise ValueError(
+                f"{source.title} has {len(source):,} images; at most {LARGEST_LISTED:,} can be split: keep nothing out"
+            )
     high, held_high = split(sources.high.ids, share, seed, group)
     kept = Sources(sources.high.subset(high)), Sources(sources.high.subset(held_high))
     if sources.low is None:

@@ -56,3 +56,9 @@ class TestHoldOut:
         kept, held = split(ids, 0.2)
         assert not {group_of(id_) for id_ in kept} & {group_of(id_) for id_ in held}
         assert len({group_of(id_) for id_ in ids}) < len(ids)
+
+
+def test_a_source_too_large_to_split_is_refused_at_once():
+    source = open_source("phantom:chest?count=1000000000&size=64")
+    with pytest.raises(ValueError, match=r"1,000,000,000 images; at most .* can be split: keep nothing out"):
+        hold_out(Sources(source), 0.2)
