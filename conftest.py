@@ -1,6 +1,7 @@
 """What tests are collected on this machine, options of the fault suite, and how GPU kernels run without a GPU."""
 
 import os
+from collections import Counter
 from importlib.util import find_spec
 
 import torch
@@ -27,3 +28,16 @@ def pytest_addoption(parser):
         help="some: a seeded tenth of the malformed inputs and a pairwise selection of the matrices, five minutes. "
         "all: 2,000 images, 1,000 texts, every combination; about an hour.",
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many faults the fault suite has tried; here, since pytest-xdist's first process sees no other conftest."""
+    total = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "faults" and report.when == "teardown":
+                    total.update(tried=value[0], failed=value[1])
+    if total["tried"]:
+        held = total["tried"] - total["failed"]
+        terminalreporter.write_line(f"faults: {total['tried']} tried, {held} held, {total['failed']} failed")

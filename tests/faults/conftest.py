@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,15 +49,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.slow)
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    total: Counter[str] = Counter()
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            for name, value in getattr(report, "user_properties", ()):
-                if name == _KEY and report.when == "teardown":
-                    total.update(tried=value[0], failed=value[1])
-    if total["tried"]:
-        held = total["tried"] - total["failed"]
-        terminalreporter.write_line(f"faults: {total['tried']} tried, {held} held, {total['failed']} failed")
