@@ -6,13 +6,13 @@ from importlib.util import find_spec
 
 import torch
 
-collect_ignore_glob = []
+collect_ignore_glob = ["degrade/xray.py", "degrade/image_io.py"]  # old names, which warn
 if not find_spec("torchvision"):
     collect_ignore_glob.append("degrade/adapters/torchvision.py")
 if not find_spec("triton"):
-    collect_ignore_glob.append("degrade/triton/*")
+    collect_ignore_glob += ["degrade/rng/gpu.py", "degrade/models/*/gpu*.py"]
 if not find_spec("numba"):
-    collect_ignore_glob.append("degrade/numba/*")
+    collect_ignore_glob += ["degrade/jit/*", "degrade/rng/cpu.py", "degrade/ops/*_cpu.py", "degrade/models/*/cpu*.py"]
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, which other packages do too
 

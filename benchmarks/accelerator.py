@@ -12,7 +12,7 @@ from benchmarks import peers
 from benchmarks.peers import Absent, Call, Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, measure
-from degrade.fundus import law
+from degrade.models.fundus import sampling as law
 
 COPY = "copy of the batch"
 FEW = 8  # images for gradients, whose graph keeps some twenty batches
@@ -74,7 +74,7 @@ def _fused(device: str) -> Callable[..., Tensor]:
     peers.load("triton")
     if device != "cuda":
         raise Absent("needs a GPU")
-    from degrade.triton.fundus import degrade as fused
+    from degrade.models.fundus.gpu import degrade as fused
 
     return fused
 

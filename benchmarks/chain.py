@@ -13,7 +13,7 @@ from benchmarks import peers
 from benchmarks.peers import Call, Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, Spread, measure, peak_extra_bytes, set_threads
-from degrade.fundus import inplace
+from degrade.models.fundus import inplace
 
 SCRIPT, KINDER, COPY = "per-image script, float64", "per-image script, float32", "copy of the batch"
 FEW = 4  # images for the script and for gradients, which take long

@@ -21,7 +21,7 @@ from benchmarks import peers
 from benchmarks.peers import Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, measure, set_threads
-from degrade.functional.blur import REFERENCE_SIDE
+from degrade.ops.blur import REFERENCE_SIDE
 
 TAPS, SIGMA = 7, 10 / REFERENCE_SIDE
 BRIGHTNESS, CONTRAST, SATURATION = 1.1, 0.8, 1.2
@@ -59,7 +59,7 @@ def _made(call: peers.Call) -> Make:
 
 def _fixed(stage: str, size: int) -> dict[str, float]:
     """The parameters that all libraries share, on images of this size."""
-    if stage == "blur":  # the kernel's size is scaled by its variance, see degrade.functional.blur
+    if stage == "blur":  # the kernel's size is scaled by its variance, see degrade.ops.blur
         size_of = ((TAPS**2 - 1) / size**2 + REFERENCE_SIDE**-2) ** 0.5
         return {"blur_kernel": size_of, "blur_sigma": SIGMA}
     if stage == "colour":

@@ -49,7 +49,7 @@ def overhead(
 ) -> list[Row]:
     """A training step on a stream against the same step on one constant batch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    images = degrade.image_io.to_integer(fundus(2 * batch_size, size)[0])
+    images = degrade.images.image_io.to_integer(fundus(2 * batch_size, size)[0])
     stream = PairStream(images, "cofe-net", batch_size=batch_size, hflip=True, device=device)
     network = UNet(widths).to(device)
     optimiser = torch.optim.Adam(network.parameters())
@@ -83,14 +83,14 @@ def overhead(
 def shares(size: int = SIZE, batch: int = BATCH, rounds: int = 7) -> list[Row]:
     """Where the time of making a batch goes, in one process: milliseconds a batch."""
     image, _, keys = fundus(batch, size)
-    whole = degrade.image_io.to_integer(image)
-    files = [degrade.image_io.encode(one, "png") for one in whole]
-    image = degrade.image_io.to_float(whole)
+    whole = degrade.images.image_io.to_integer(image)
+    files = [degrade.images.image_io.encode(one, "png") for one in whole]
+    image = degrade.images.image_io.to_float(whole)
     recipe = degrade.recipe("cofe-net")
     mask = recipe.field_of_view(image)
     parts: dict[str, Callable[[], object]] = {
-        "decoding PNG (workers)": lambda: [degrade.image_io.read_bytes(file) for file in files],
-        "to float": lambda: torch.stack([degrade.image_io.to_float(one) for one in whole]),
+        "decoding PNG (workers)": lambda: [degrade.images.image_io.read_bytes(file) for file in files],
+        "to float": lambda: torch.stack([degrade.images.image_io.to_float(one) for one in whole]),
         "field of view": lambda: recipe.field_of_view(image),
         "degrading": lambda: recipe.sample(image, keys, mask),
     }
@@ -100,15 +100,15 @@ def shares(size: int = SIZE, batch: int = BATCH, rounds: int = 7) -> list[Row]:
 
 def decoding(size: int = SIZE, batch: int = BATCH, count: int = 512, workers: tuple[int, ...] = (0, 1, 2)) -> list[Row]:
     """Images per second from PNG files in memory to pairs, by the number of workers."""
-    images = degrade.image_io.to_integer(fundus(batch, size)[0])
-    files = [degrade.image_io.encode(image, "png") for image in images]
+    images = degrade.images.image_io.to_integer(fundus(batch, size)[0])
+    files = [degrade.images.image_io.encode(image, "png") for image in images]
 
     class Files:
         def __len__(self) -> int:
             return count
 
         def __getitem__(self, index: int) -> Tensor:
-            return degrade.image_io.read_bytes(files[index % len(files)])
+            return degrade.images.image_io.read_bytes(files[index % len(files)])
 
     rows = []
     for number in workers:

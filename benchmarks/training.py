@@ -54,7 +54,7 @@ def _row(name: str, size: int, steps: int, images: int, small: dict[str, Any]) -
     high = _rendered(KINDS.get(name, "fundus"), size, images)
     low = None
     if one.needs_low != "no":
-        clean = torch.stack([degrade.image_io.to_float(high.load(index)["image"]) for index in range(images)])
+        clean = torch.stack([degrade.images.image_io.to_float(high.load(index)["image"]) for index in range(images)])
         low = open_source(degrade.recipe(one.config.recipe)(clean, degrade.make_keys(100, images)))
     with tempfile.TemporaryDirectory() as folder:
         train(one, Sources(high, low), folder, Options(log_every=1, bar=False))

@@ -17,8 +17,8 @@ from cli.methods import METHOD_HELP, open_method
 from cli.options import Refusal, read_device, read_window, window_option
 from cli.problems import told
 from cli.sources import SOURCE_HELP, Source, open_source
-from degrade import image_io
 from degrade.files import locked
+from degrade.images import image_io
 from degrade.pairs.items import Item
 from enhance.inference import Precision, enhance_image
 

@@ -104,7 +104,7 @@ def _function(what: str, eta: float, sigma: float) -> tuple[NoiseFunction, bool]
         recipe = degrade.recipe(what)
     except (OSError, ValueError) as error:
         raise Refusal("WHAT", str(error)) from None
-    if not isinstance(recipe, degrade.xray.PoissonGaussian):
+    if not isinstance(recipe, degrade.models.PoissonGaussian):
         return recipe, False
     levels = ends(recipe.settings["levels"])[0]
     changed = {"eta": eta * 255 / levels, "sigma": sigma * levels / 255, "clip": False}

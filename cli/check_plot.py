@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cli.fit_plot import ticks
-from degrade.keyed import make_keys
+from degrade.rng.keyed import make_keys
 from degrade.testing.checks import NoiseFunction
 
 _SIZE = (1400, 640)

@@ -17,8 +17,9 @@ from cli.options import Refusal, check_out, read_device, read_recipe
 from cli.problems import told
 from cli.sources import SOURCE_HELP
 from cli.writable import check_writable
-from degrade import image_io, stream
+from degrade import stream
 from degrade.files import write_bytes
+from degrade.images import image_io
 from enhance.evaluation import (
     DEGRADED,
     Case,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import degrade
 from cli import problems
-from degrade import image_io
+from degrade.images import image_io
 from degrade.settings import Choice, Setting, closest
 
 Command = TypeVar("Command", bound=Callable[..., Any])

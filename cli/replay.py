@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import Refusal, check_out, read_recipe, read_window, save, window_option
-from degrade import image_io
+from degrade.images import image_io
 from degrade.pairs.errors import PairsError
 from degrade.pairs.replay import load, read_mask
 

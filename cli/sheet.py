@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 
 _PAPER, _INK, _FAINT = (232, 232, 230), (30, 30, 30), (105, 105, 105)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.options import Refusal
-from degrade import image_io, stream
+from degrade import stream
+from degrade.images import image_io
 from degrade.pairs.items import Item, Items
 
 __all__ = ["SOURCE_HELP", "Item", "Items", "Source", "open_source"]

@@ -6,10 +6,13 @@ d = degrade.recipe("cofe-net")
 degraded, parameters = d.sample(images, degrade.make_keys(seed=0, ids=names))
 """
 
-from degrade import fov, phantom, stream, xray
+from importlib import import_module
+from typing import Any
+
+from degrade import fov, models, phantom, stream
 from degrade.base import Degradation, Parameters
-from degrade.keyed import fold_in, make_keys
 from degrade.recipes import RECIPES, recipe
+from degrade.rng.keyed import fold_in, make_keys
 from degrade.sequence import SeqLC
 from degrade.version import __version__
 
@@ -22,8 +25,14 @@ __all__ = [
     "fold_in",
     "fov",
     "make_keys",
+    "models",
     "phantom",
     "recipe",
     "stream",
-    "xray",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("image_io", "xray"):  # old names, which warn
+        return import_module(f"degrade.{name}")
+    raise AttributeError(f"module 'degrade' has no attribute {name!r}")

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from degrade import keyed
 from degrade.isolation import check_storage, without_autocast
+from degrade.rng import keyed
 from degrade.settings import Choice, Setting, Value, read_settings
 from degrade.text import parse_toml
 
@@ -169,7 +169,9 @@ class Degradation(nn.Module, ABC):
         kind = type(self).__name__
         if not isinstance(image, Tensor) or not image.is_floating_point():
             got = image.dtype if isinstance(image, Tensor) else type(image).__name__
-            raise TypeError(f"{kind} takes a float tensor in [0, 1], got {got}; degrade.image_io.to_float converts")
+            raise TypeError(
+                f"{kind} takes a float tensor in [0, 1], got {got}; degrade.images.image_io.to_float converts"
+            )
         check_storage(image)
         if image.ndim != 4 or image.shape[1] not in self.channels or min(image.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from degrade.base import Degradation, read_toml
-from degrade.cataract import Cataract
-from degrade.cornea import Cornea
-from degrade.fundus import Fundus
+from degrade.models.cataract import Cataract
+from degrade.models.cornea import Cornea
+from degrade.models.fundus import Fundus
+from degrade.models.xray import PoissonGaussian
 from degrade.settings import closest
 from degrade.text import TextError, read_text, shown
-from degrade.xray import PoissonGaussian
 
 
 @dataclass(frozen=True)

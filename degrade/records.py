@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from degrade.base import Parameters
-from degrade.fundus import law
+from degrade.models.fundus import sampling as law
 from degrade.text import shown
 
 _MOST_NUMBERS = 100_000

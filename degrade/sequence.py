@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from degrade import keyed
 from degrade.base import Degradation, Parameters
+from degrade.rng import keyed
 
 
 class SeqLC(nn.Module):

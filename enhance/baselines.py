@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade.functional.colour import luma
+from degrade.ops.color import luma
 from degrade.settings import Number, Setting, closest, read_settings
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from degrade import fov, image_io
+from degrade import fov
 from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.images import image_io
 from degrade.images.maps import full_scale
 from degrade.pairs.making import FAILURES, reason
 from degrade.stream import PairStream, Source, SourceError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from degrade import keyed
+from degrade.rng import keyed
 from degrade.stream import Source, SourceError
 from degrade.stream.ids import LARGEST_LISTED
 from degrade.text import TextError, parse_json, read_text, shown

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from degrade import image_io
+from degrade.images import image_io
 
 Precision = Literal["32", "bf16", "16"]
 
@@ -44,8 +44,8 @@ def enhance_image(
         field_of_view: the mask (1, 1, H, W), of the image at `size` if that is given, or what makes it from
             (1, C, H, W): `degrade.fov.estimate` for fundus photographs. Outside it the image is kept as it is. None:
             all of the image is enhanced.
-        size: work at this size (see `degrade.image_io.resize`), that of the training, and scale the result back. None
-            works at the image's own: sharper, and right only if the network knows structures of that many pixels.
+        size: work at this size (see `degrade.images.image_io.resize`), that of the training, and scale the result back.
+            None works at the image's own: sharper, and right only if the network knows structures of that many pixels.
         tile: side of the tiles, pixels; None takes the image as a whole, and tiles where the GPU's memory is too small
             for that.
         overlap: of neighbouring tiles, pixels; they are blended there.
@@ -150,7 +150,7 @@ def _ramp(window: slice, side: int, overlap: int) -> Tensor:
 
 
 def _unfit(image: Tensor, height: int, width: int) -> Tensor:
-    """Undoes `degrade.image_io.resize`: (B, C, S, S) -> (B, C, height, width), the padding taken off."""
+    """Undoes `degrade.images.image_io.resize`: (B, C, S, S) -> (B, C, height, width), the padding taken off."""
     size = image.shape[-1]
     longer = max(height, width)
     inner = [max(1, round(side * size / longer)) for side in (height, width)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import PairStream, Source
 from enhance.metrics.reference import psnr, ssim
 from enhance.networks.base import EnhancementNetwork

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 import degrade
 from cli.degrade import main
-from degrade import image_io
+from degrade.images import image_io
 
 PHANTOMS = "phantom:fundus?count=3&size=64"
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from degrade import Degradation, Parameters
-from degrade.fundus import model
-from degrade.fundus.model import Route
+from degrade.models.fundus import model
+from degrade.models.fundus.model import Route
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -76,15 +76,15 @@ def test_torchvision_keeps_types_and_passes_masks_through(images):
     from degrade.adapters.torchvision import TorchvisionDegradation
 
     transform = TorchvisionDegradation(degrade.recipe("cofe-net", type="111"))
-    whole = degrade.image_io.to_integer(images)
+    whole = degrade.images.image_io.to_integer(images)
     torch.manual_seed(1)
     degraded = transform(whole)
     assert degraded.dtype == torch.uint8
     assert not torch.equal(degraded, whole)
     torch.manual_seed(1)
-    keys = degrade.keyed.random_keys(4, torch.device("cpu"))
-    expected = transform.recipe(degrade.image_io.to_float(whole), keys)
-    assert torch.equal(degraded, degrade.image_io.to_integer(expected))
+    keys = degrade.rng.keyed.random_keys(4, torch.device("cpu"))
+    expected = transform.recipe(degrade.images.image_io.to_float(whole), keys)
+    assert torch.equal(degraded, degrade.images.image_io.to_integer(expected))
     assert transform(images[0]).shape == (3, 64, 64)
     picture = Image.fromarray(whole[0].permute(1, 2, 0).numpy())
     assert transform(picture).size == (64, 64)

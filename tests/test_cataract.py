@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import degrade
-from degrade.cataract import veil_map
+from degrade.models.cataract import veil_map
 from tests import reference
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from enhance.checkpoints import read_weights
 from enhance.segmenter import load_segmenter
 from tests.disks import run, told

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import degrade
 from cli.enhance import main
-from degrade import image_io
+from degrade.images import image_io
 
 ROOT = Path(__file__).parents[1]
 LONG = "l" * 280

@@ -10,8 +10,8 @@ import torch
 
 import degrade
 from cli import fit_plot
-from degrade import image_io
 from degrade.fit.noise import from_images
+from degrade.images import image_io
 from tests.cli_runs import photograph, run
 from tests.test_fit_noise import noisy, scene, stretched
 

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.degrade import main
-from degrade import image_io
+from degrade.images import image_io
 
 
 def run(*arguments: object) -> str:

@@ -7,7 +7,7 @@ import torch
 
 import degrade
 from cli import sheet
-from degrade import image_io
+from degrade.images import image_io
 from tests.cli_runs import photograph, run
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from tests.cli_runs import PHANTOMS, equal, manifest, photograph, run
 
 COFE_NET = {
@@ -95,7 +95,7 @@ def test_cofe_net_file(published, tmp_path):
     assert (out.int() - image.int()).abs().float().mean() > 2
     emulated = degrade.recipe("cofe-net", emulate_8bit=True)
     clean = image_io.to_float(image)[None]
-    expected = emulated.apply(clean, degrade.fundus.release_file.from_cofe_net(file))
+    expected = emulated.apply(clean, degrade.models.fundus.release.from_cofe_net(file))
     assert (image_io.to_integer(expected[0]).int() - out.int()).abs().max() <= 1
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from degrade.records import from_record
 from tests.cli_runs import PHANTOMS, equal, failures, files, manifest, photograph, run
 

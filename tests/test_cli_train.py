@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import degrade
 from cli.enhance import main
-from degrade import image_io
+from degrade.images import image_io
 from enhance.checkpoints import load_enhancer, read_weights
 from tests.training_samples import lines, same, weights
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import degrade
-from degrade import pixel_noise
-from degrade.cornea import surface
+from degrade.models.cornea import surface
+from degrade.models.poisson_gaussian import reference as pixel_noise
 
 QUIET = {"eta": 3000.0, "sigma": 0.0}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.images.dicom import count_frames
 
 pydicom = pytest.importorskip("pydicom", reason="needs pydicom")

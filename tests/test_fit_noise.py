@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 import degrade
-from degrade import image_io
 from degrade.fit.clipping import Ends, clipped_moments
 from degrade.fit.grey import comb
 from degrade.fit.noise import NoiseFit, from_frames, from_images, to_recipe
+from degrade.images import image_io
 
 SIDE = 512
 
@@ -258,7 +258,7 @@ def test_planted_noise_in_real_x_rays(data):
     """24 X-rays with eta and sigma over the paper's ranges, half of them clipped and rounded to 8 bits."""
     files = sorted((data / "xray").glob("*.png"))
     keys = degrade.make_keys(3, 24)
-    drawn = degrade.keyed.uniforms(keys, {"file": 1, "eta": 1, "sigma": 1})
+    drawn = degrade.rng.keyed.uniforms(keys, {"file": 1, "eta": 1, "sigma": 1})
     errors, covered = [], []
     for number, (u, v, w) in enumerate(torch.cat(list(drawn.values()), dim=1).tolist()):
         grey = image_io.read(files[int(u * len(files))])[0].numpy().astype(float)

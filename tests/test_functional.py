@@ -11,10 +11,10 @@ from PIL import Image, ImageEnhance
 from scipy import stats
 from torch.nn import functional
 
-from degrade.functional import colour
-from degrade.functional.blur import blur_padded, gaussian_blur, reach_of, taps
-from degrade.functional.fields import blur_field, disk, refine, ring_nodes
-from degrade.keyed import make_keys, normals
+from degrade.ops import color as colour
+from degrade.ops.blur import blur_padded, gaussian_blur, reach_of, taps
+from degrade.ops.fields import blur_field, disk, refine, ring_nodes
+from degrade.rng.keyed import make_keys, normals
 
 
 @given(k=st.integers(0, 20).map(lambda n: 2 * n + 1), sigma=st.floats(0.5, 50))

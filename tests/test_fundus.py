@@ -14,7 +14,7 @@ from torch.nn import functional
 
 import degrade
 from degrade import Parameters
-from degrade.fundus import law
+from degrade.models.fundus import sampling as law
 from tests import reference
 from tests.conftest import Apply
 

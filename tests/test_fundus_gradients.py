@@ -8,7 +8,8 @@ from torch import Tensor
 
 import degrade
 from degrade import Parameters
-from degrade.fundus import law, model
+from degrade.models.fundus import model
+from degrade.models.fundus import sampling as law
 
 CONTINUOUS = {
     "colour": ["brightness", "contrast", "saturation"],

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 import degrade
 from degrade import kernels
-from degrade.functional.constant import constant
-from degrade.fundus import Fundus, law
-from degrade.fundus.model import Route, choose
-from degrade.fundus.parts import grid_step
+from degrade.models.fundus import Fundus
+from degrade.models.fundus import sampling as law
+from degrade.models.fundus.model import Route, choose
+from degrade.models.fundus.parts import grid_step
+from degrade.ops.constant import constant
 from tests.conftest import Apply
 
 RECIPES = sorted(name for name, preset in degrade.RECIPES.items() if preset.model is Fundus)
@@ -159,7 +160,7 @@ class TestNumba:
 
     def test_grids_are_as_coarse_as_on_the_other_route(self) -> None:
         pytest.importorskip("numba")
-        from degrade.numba import images
+        from degrade.models.fundus import cpu_images as images
 
         weights = np.zeros((8, 128, 6), np.float32)
         for kernel in (1.0, 71.0, 72.0, 73.0, 143.5, 144.0, 287.0, 288.0, 1000.0, 3000.0):
@@ -176,7 +177,7 @@ class TestNumba:
 
     def test_an_error_in_a_thread_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("numba")
-        from degrade.numba import fundus
+        from degrade.models.fundus import cpu as fundus
 
         def broken(*arguments: object) -> None:
             raise MemoryError("planted")

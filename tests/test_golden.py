@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 import degrade
-from degrade.fundus.release_file import from_cofe_net
+from degrade.models.fundus.release import from_cofe_net
 from tests.conftest import Apply
 
 RUNS = ("13_left_s1", "13_left_s2", "15_right_s3", "17_right_s4")

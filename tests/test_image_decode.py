@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from degrade.image_io import ImageError, encode, read, write
+from degrade.images.image_io import ImageError, encode, read, write
 from tests.image_samples import hwc, noise, png, save, smooth
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")

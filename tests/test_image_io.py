@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from degrade import image_io
-from degrade.image_io import encode, read, resize, to_float, to_integer, write, write_bytes
+from degrade.images import image_io
+from degrade.images.image_io import encode, read, resize, to_float, to_integer, write, write_bytes
 from tests.image_samples import hwc, noise, save, smooth
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")

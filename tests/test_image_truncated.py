@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from degrade.image_io import ImageError, read_bytes
+from degrade.images.image_io import ImageError, read_bytes
 from tests.image_samples import hwc, smooth
 
 PICTURE = Image.fromarray(hwc(smooth(3)))

@@ -8,7 +8,7 @@ from torch import nn
 
 import degrade
 import enhance
-from degrade import image_io
+from degrade.images import image_io
 from enhance.baselines import baseline
 from enhance.inference import enhance_batch, enhance_image
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="needs Numba")
-from degrade.numba import cache, jit
+from degrade.jit import cache
+from degrade.jit import compiler as jit
 
 
 def twice(values):

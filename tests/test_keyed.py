@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degrade import keyed
-from degrade.keyed import fold_in, make_keys, normals, philox, uniforms, view_keys, words
+from degrade.rng import keyed
+from degrade.rng.keyed import fold_in, make_keys, normals, philox, uniforms, view_keys, words
 
 # counter, key, output: the known answers for philox4x32-10 that come with the authors' Random123 library
 VECTORS = [

@@ -10,7 +10,7 @@ import torch
 import degrade
 from degrade.stream import PairStream, RepeatedEpochWarning, StreamError
 
-IMAGES = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 7), 48)[0])
+IMAGES = degrade.images.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 7), 48)[0])
 Seen = list[tuple[list[str], list[int]]]
 
 

@@ -93,8 +93,8 @@ def test_results_in_many_threads_share_nothing() -> None:
 def test_an_earlier_result_stays_what_it_is() -> None:
     d, keys = degrade.recipe("cofe-net"), degrade.make_keys(0, 8)
     image, mask = torch.rand(8, 3, 256, 256), torch.ones(8, 1, 256, 256)
-    results = [d(image, degrade.keyed.fold_in(keys, n), mask) for n in range(3)]
+    results = [d(image, degrade.rng.keyed.fold_in(keys, n), mask) for n in range(3)]
     copies = [result.clone() for result in results]
     for n in range(3):
-        d(image, degrade.keyed.fold_in(keys, n + 10), mask)
+        d(image, degrade.rng.keyed.fold_in(keys, n + 10), mask)
     assert all(torch.equal(result, copy) for result, copy in zip(results, copies, strict=True))

@@ -14,7 +14,8 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio as torchmetrics_psnr
 
 import degrade
-from degrade import fov, image_io
+from degrade import fov
+from degrade.images import image_io
 from enhance import metrics
 
 FOLDERS = {"fundus/good": 3, "xray": 1, "cornea/high": 1}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import degrade
 import enhance
-from degrade import image_io
+from degrade.images import image_io
 
 SMALL = {
     "pcenet": {"width": 16},

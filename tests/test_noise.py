@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import special, stats
 
-from degrade.functional.noise import gaussian
-from degrade.functional.poisson import normal_quantile, poisson, poisson_unchecked
+from degrade.ops.gaussian import gaussian
+from degrade.ops.poisson import normal_quantile, poisson, poisson_unchecked
 
 PAIRS = 1_000_000
 

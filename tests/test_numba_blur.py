@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("numba")
 
-from degrade.numba.blur import blur, window_for
+from degrade.ops.blur_cpu import blur, window_for
 
 sides = st.integers(32, 45)
 taps = st.integers(1, 14)

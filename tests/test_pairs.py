@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import degrade
-from degrade import image_io
 from degrade.files import LockedError, locked
+from degrade.images import image_io
 from degrade.pairs import making, manifest
 from degrade.pairs.errors import PairsError
 from degrade.pairs.replay import load

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade import fov, keyed, phantom
+from degrade import fov, phantom
 from degrade.phantom import vessels
+from degrade.rng import keyed
 
 KEYS = keyed.make_keys(11, 6)
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade import keyed, phantom
+from degrade import phantom
+from degrade.rng import keyed
 
 Draw = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 KEYS = keyed.make_keys(11, 6)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import degrade
-from degrade.fundus.release_file import from_cofe_net
+from degrade.models.fundus.release import from_cofe_net
 from degrade.records import from_record, to_record
 from degrade.settings import Choice, Number, Range
 

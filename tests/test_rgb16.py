@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from degrade.image_io import ImageError, encode, read
+from degrade.images.image_io import ImageError, encode, read
 from tests.image_samples import hwc, noise, png
 
 tifffile = pytest.importorskip("tifffile", reason="needs tifffile")

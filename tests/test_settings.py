@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import degrade
-from degrade import keyed
+from degrade.rng import keyed
 from tests.torch_settings import SETTINGS
 
 IMAGE, _, MASK = degrade.phantom.fundus(degrade.make_keys(0, 2), 64)

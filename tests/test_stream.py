@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import degrade
 from cli.degrade import main
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import MixedStream, PairStream, UnpairedStream, open_source
 from tests.stream_tables import equal, rows, same_tables
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import PairStream, SourceError, StreamError
 from tests.stream_tables import equal, rows
 

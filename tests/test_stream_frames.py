@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import PairStream, open_source
 
 pytest.importorskip("pydicom", reason="needs pydicom: pip install 'degrade-enhance[dicom]'")

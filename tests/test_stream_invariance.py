@@ -13,7 +13,7 @@ from tests.stream_tables import Row, equal, rows, same_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here
 
-IMAGES = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 19), 48)[0])
+IMAGES = degrade.images.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, 19), 48)[0])
 
 
 def stream(count=19, **options) -> PairStream:

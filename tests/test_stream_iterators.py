@@ -19,7 +19,7 @@ from tests.stream_tables import Row, equal, rows
 pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here
 
 COUNT = 16
-IMAGES = degrade.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, COUNT), 48)[0])
+IMAGES = degrade.images.image_io.to_integer(degrade.phantom.fundus(degrade.make_keys(0, COUNT), 48)[0])
 
 
 class Slow:

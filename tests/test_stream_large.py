@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import degrade
-from degrade import keyed
+from degrade.rng import keyed
 from degrade.stream import PairStream, SourceError, UnpairedStream, open_source
 from degrade.stream.ids import Numbered, fingerprint
 from degrade.stream.order import LARGEST_SHUFFLED, Order
@@ -60,7 +60,7 @@ def test_the_pictures_do_not_depend_on_the_count():
         one, other = few.load(index), many.load(index)
         assert all(torch.equal(one[name], other[name]) for name in one)
     image = degrade.phantom.fundus(degrade.make_keys(0, 3), 64)[0][2]
-    assert torch.equal(many.load(2)["image"], degrade.image_io.to_integer(image))
+    assert torch.equal(many.load(2)["image"], degrade.images.image_io.to_integer(image))
 
 
 @pytest.mark.parametrize("text", ["1e3", "1000", "1000.0", "1E3"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import PairStream, SourceError, open_source
 
 IMAGE = image_io.to_integer(degrade.phantom.chest(degrade.make_keys(0, 1), 48)[0][0])

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import PairStream, SourceError, open_source
 
 pytestmark = pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")  # on purpose here

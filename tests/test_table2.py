@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from cli.degrade import main
-from degrade import image_io
+from degrade.images import image_io
 
 TABLE_II = {
     (0.4, 5): 22.5162,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import degrade
+from degrade.models.xray import noise_level_maps
 from degrade.stream import open_source
-from degrade.xray import noise_level_maps
 from enhance.holdout import hold_out
 from enhance.trainers import TRAINERS, Sources, trainer
 from enhance.training import Options, train

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream import open_source
 from enhance import log
 from enhance.processes import RunError, read_devices

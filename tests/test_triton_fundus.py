@@ -16,15 +16,18 @@ from torch.nn import functional
 
 import degrade
 from degrade import Parameters
-from degrade.fundus import Fundus, law, stages
-from degrade.fundus.release_file import from_cofe_net
+from degrade.models.fundus import Fundus
+from degrade.models.fundus import reference as stages
+from degrade.models.fundus import sampling as law
+from degrade.models.fundus.release import from_cofe_net
 from tests import test_golden
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 pytest.importorskip("triton")
 
-from degrade.triton import fields, fundus
+from degrade.models.fundus import gpu as fundus
+from degrade.models.fundus import gpu_fields as fields
 from tests.triton_compiled import ARCHITECTURES, KERNELS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -280,7 +283,13 @@ def test_on_the_device() -> None:
 
 def test_kernels_compile_for_gpus_without_spilling_registers() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "tests.triton_compiled", "degrade.triton.fields", "degrade.triton.chain"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.triton_compiled",
+        "degrade.models.fundus.gpu_fields",
+        "degrade.models.fundus.gpu_stages",
+    ]
     run = subprocess.run(command, cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
     lines = [json.loads(line) for line in run.stdout.splitlines()]

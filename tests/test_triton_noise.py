@@ -25,11 +25,13 @@ pytest.importorskip("triton", reason="the Triton kernels need Triton")
 import triton
 import triton.language as tl
 
-from degrade import keyed, pixel_noise
-from degrade.functional import poisson as functional
-from degrade.functional.noise import gaussian
-from degrade.keyed import make_keys
-from degrade.triton import noise, random
+from degrade.models.poisson_gaussian import gpu as noise
+from degrade.models.poisson_gaussian import reference as pixel_noise
+from degrade.ops import poisson as functional
+from degrade.ops.gaussian import gaussian
+from degrade.rng import gpu as random
+from degrade.rng import keyed
+from degrade.rng.keyed import make_keys
 from tests.triton_compiled import ARCHITECTURES, KERNELS
 
 if not (random.INTERPRETED or torch.cuda.is_available()):

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from degrade import make_keys, pixel_noise
+from degrade import make_keys
+from degrade.models.poisson_gaussian import reference as pixel_noise
+from degrade.models.xray import PoissonGaussian, from_detector, noise_level_maps, standard_deviation_map, to_detector
 from degrade.testing import check_keyed, strategies
-from degrade.xray import PoissonGaussian, from_detector, noise_level_maps, standard_deviation_map, to_detector
 
 TABLE_2 = {
     (0.4, 5.0): 22.5162, (0.6, 5.0): 24.0733, (0.8, 5.0): 25.1555,

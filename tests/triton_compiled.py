@@ -48,26 +48,44 @@ _ADDED |= dict.fromkeys(("row_stride", "pixels", "count", "blocks", "programs"),
 _TILE = {"CHANNELS": 3, "ROWS": 16, "COLUMNS": 64}
 _DOWN = {"ROWS": 64, "COLUMNS": 128, "DEPTH": 32}
 
+_FIELDS_AT, _STAGES_AT = "degrade.models.fundus.gpu_fields", "degrade.models.fundus.gpu_stages"
+_NOISE_AT = "degrade.models.poisson_gaussian.gpu"
+
 KERNELS: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
-    ("degrade.triton.random", "uniforms_kernel", _UNIFORMS, {"BLOCK": 256}),
-    ("degrade.triton.random", "normals_kernel", _NORMALS, {"BLOCK": 256}),
-    ("degrade.triton.noise", "noise_kernel", _NOISE, {"CLIP": True, "BLOCK": 256}),
-    ("degrade.triton.noise", "noise_kernel", _NOISE, {"CLIP": False, "BLOCK": 256}),
+    ("degrade.rng.gpu", "uniforms_kernel", _UNIFORMS, {"BLOCK": 256}),
+    ("degrade.rng.gpu", "normals_kernel", _NORMALS, {"BLOCK": 256}),
+    (_NOISE_AT, "noise_kernel", _NOISE, {"CLIP": True, "BLOCK": 256}),
+    (_NOISE_AT, "noise_kernel", _NOISE, {"CLIP": False, "BLOCK": 256}),
     *(
-        ("degrade.triton.noise", "noise_kernel", _NOISE | {"output": kind, "image": kind}, {"CLIP": True, "BLOCK": 256})
+        (
+            _NOISE_AT,
+            "noise_kernel",
+            _NOISE | {"output": kind, "image": kind},
+            {"CLIP": True, "BLOCK": 256},
+        )
         for kind in ("*fp16", "*bf16")
     ),
-    ("degrade.triton.fields", "_tables", _TABLES, {}),
-    ("degrade.triton.fields", "_blur_chords", _FIELDS, {"ROWS": 32, "COLUMNS": 64}),
-    ("degrade.triton.fields", "_blur_down", _FIELDS | {"result": "*fp16"}, _DOWN),
-    *(("degrade.triton.chain", "sums", _SUMS, {"STAGE": i, "CHANNELS": 3, "BLOCK": 1024}) for i in range(3)),
-    ("degrade.triton.chain", "sums", _SUMS | {"image": "*bf16"}, {"STAGE": 2, "CHANNELS": 1, "BLOCK": 1024}),
-    ("degrade.triton.chain", "light", _LIGHT, {"COUNT": 16, **_TILE}),
-    ("degrade.triton.chain", "light", _LIGHT | {"image": "*fp16", "result": "*fp16"}, {"COUNT": 0, **_TILE}),
-    ("degrade.triton.chain", "blur", _BLUR, {"AXIS": 1, "MASKED": False, **_TILE}),
-    ("degrade.triton.chain", "blur", _BLUR, {"AXIS": 0, "MASKED": True, **_TILE}),
-    ("degrade.triton.chain", "blur", _BLUR | {"target": "*bf16"}, {"AXIS": 0, "MASKED": True, **_TILE}),
-    ("degrade.triton.chain", "noise", _ADDED, {"BLOCK": 1024}),
+    (_FIELDS_AT, "_tables", _TABLES, {}),
+    (_FIELDS_AT, "_blur_chords", _FIELDS, {"ROWS": 32, "COLUMNS": 64}),
+    (_FIELDS_AT, "_blur_down", _FIELDS | {"result": "*fp16"}, _DOWN),
+    *((_STAGES_AT, "sums", _SUMS, {"STAGE": i, "CHANNELS": 3, "BLOCK": 1024}) for i in range(3)),
+    (
+        _STAGES_AT,
+        "sums",
+        _SUMS | {"image": "*bf16"},
+        {"STAGE": 2, "CHANNELS": 1, "BLOCK": 1024},
+    ),
+    (_STAGES_AT, "light", _LIGHT, {"COUNT": 16, **_TILE}),
+    (
+        _STAGES_AT,
+        "light",
+        _LIGHT | {"image": "*fp16", "result": "*fp16"},
+        {"COUNT": 0, **_TILE},
+    ),
+    (_STAGES_AT, "blur", _BLUR, {"AXIS": 1, "MASKED": False, **_TILE}),
+    (_STAGES_AT, "blur", _BLUR, {"AXIS": 0, "MASKED": True, **_TILE}),
+    (_STAGES_AT, "blur", _BLUR | {"target": "*bf16"}, {"AXIS": 0, "MASKED": True, **_TILE}),
+    (_STAGES_AT, "noise", _ADDED, {"BLOCK": 1024}),
 ]
 """Module, kernel, types of the arguments, values of the constexprs. A module's OPTIONS, if any, are its launches'."""
 

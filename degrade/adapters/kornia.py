@@ -8,8 +8,8 @@ import torch
 from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
-from degrade import keyed
 from degrade.base import Degradation
+from degrade.rng import keyed
 
 
 class KorniaDegradation(IntensityAugmentationBase2D):

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from degrade import image_io, keyed
 from degrade.base import Degradation
-from degrade.images import pil
+from degrade.images import image_io, pil
+from degrade.rng import keyed
 
 try:
     from torchvision import tv_tensors

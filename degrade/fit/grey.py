@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.fit.clipping import Array, Ends
-from degrade.image_io import to_float
+from degrade.images.image_io import to_float
 
 _SPIKE = 1e-3  # share of the pixels at an extreme value from which they are taken as clipped there
 _FEW = 300  # different values, in an image of more than 8 bits

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from degrade import keyed
 from degrade.base import Degradation
 from degrade.files import LOCK, UNFINISHED, remove_unfinished, write_bytes
 from degrade.images.dicom import Window
@@ -21,6 +20,7 @@ from degrade.pairs.errors import PairsError
 from degrade.pairs.items import Item, Items
 from degrade.pairs.layout import FAILED, FOLDERS, MANIFEST, RECIPE, Layout
 from degrade.recipes import recipe as open_recipe
+from degrade.rng import keyed
 from degrade.text import TextError, parse_toml, read_text
 from degrade.version import __version__
 

@@ -14,9 +14,9 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from degrade import image_io
 from degrade.base import SMALLEST_SIDE
 from degrade.files import write_bytes
+from degrade.images import image_io
 from degrade.pairs import checksums, manifest
 from degrade.pairs.dataset import DataSet
 from degrade.pairs.errors import PairsError

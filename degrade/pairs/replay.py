@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from degrade import image_io
 from degrade.base import Degradation, Parameters
-from degrade.fundus.release_file import from_cofe_net
-from degrade.images import maps
+from degrade.images import image_io, maps
+from degrade.models.fundus.release import from_cofe_net
 from degrade.pairs import manifest
 from degrade.pairs.errors import PairsError
 from degrade.pairs.layout import RECIPE, Layout, stays_inside

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from degrade import image_io
 from degrade.base import Degradation
+from degrade.images import image_io
 from degrade.records import Record, to_record
 
 _DRAWN_AT_ONCE = 64

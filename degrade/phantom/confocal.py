@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from degrade import keyed
 from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
+from degrade.rng import keyed
 
 _DRAWS = {
     "direction": (-1.3, 0.2),  # of the fibres, radians; y grows downwards
@@ -46,7 +46,7 @@ def cornea(keys: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Confocal micrographs of the cornea's nerves, with the mask of the nerves.
 
     Args:
-        keys: (B,) int64, as from `degrade.keyed.make_keys`. A picture depends on its key alone, and the same key at
+        keys: (B,) int64, as from `degrade.rng.keyed.make_keys`. A picture depends on its key alone, and the same key at
             another size is the same picture.
         size: side N of the square frames, at least 32.
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade import keyed
+from degrade.rng import keyed
 
 
 def each(draw: Callable[[Tensor, int], tuple[Tensor, Tensor]], keys: Tensor, size: int) -> tuple[Tensor, Tensor]:

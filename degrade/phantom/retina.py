@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade import keyed
 from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
+from degrade.rng import keyed
 
 _DRAWS = {
     "radius": (0.465, 0.492),  # of the field of view
@@ -65,7 +65,7 @@ def fundus(keys: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Retinal photographs with the masks of their vessels and of their field of view.
 
     Args:
-        keys: (B,) int64, as from `degrade.keyed.make_keys`. A picture depends on its key alone, and the same key at
+        keys: (B,) int64, as from `degrade.rng.keyed.make_keys`. A picture depends on its key alone, and the same key at
             another size is the same picture.
         size: side N of the square frames, at least 32.
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from degrade import keyed
 from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
+from degrade.rng import keyed
 
 _DRAWS = {
     "middle": (0.47, 0.53),  # of the body, left to right
@@ -49,7 +49,7 @@ def chest(keys: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Frontal chest radiographs with the mask of the lungs.
 
     Args:
-        keys: (B,) int64, as from `degrade.keyed.make_keys`. A picture depends on its key alone, and the same key at
+        keys: (B,) int64, as from `degrade.rng.keyed.make_keys`. A picture depends on its key alone, and the same key at
             another size is the same picture.
         size: side N of the square frames, at least 32.
 

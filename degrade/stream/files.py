@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream.folders import LeftOut, find_images, relative, without_repetitions
 from degrade.stream.frames import frame_name, with_frames
 from degrade.stream.lists import LIST_SUFFIXES, read_list
@@ -25,7 +25,7 @@ class FileSource(Source):
         title, path: see `Source`.
         left_out: what was passed over before.
         max_pixels: larger images are refused before they are decoded.
-        window: for DICOM, see `degrade.image_io.read`.
+        window: for DICOM, see `degrade.images.image_io.read`.
     """
 
     def __init__(

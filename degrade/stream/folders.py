@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from degrade.image_io import IMAGE_SUFFIXES
+from degrade.images.image_io import IMAGE_SUFFIXES
 from degrade.stream.source import SourceError
 
 _LOG = logging.getLogger("degrade.stream")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from degrade import image_io
-from degrade.images import dicom
+from degrade.images import dicom, image_io
 
 _MOST = 2**16
 """Frames of a file. One that claims more fails by name when it is read."""

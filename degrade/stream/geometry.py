@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from degrade import keyed
 from degrade.base import SMALLEST_SIDE
-from degrade.image_io import resize
+from degrade.images.image_io import resize
+from degrade.rng import keyed
 from degrade.stream.numbers import whole
 
 
@@ -29,8 +29,8 @@ class Geometry:
     """What is drawn from a sample's key and done to its image and maps, in this order.
 
     Args:
-        size: the side of the square that the whole image is fitted into (see `degrade.image_io.resize`); a pair is
-            drawn uniformly, both ends included; None leaves the size.
+        size: the side of the square that the whole image is fitted into (see `degrade.images.image_io.resize`); a pair
+            is drawn uniformly, both ends included; None leaves the size.
         crop: the side of a square window at a random place; None leaves the whole image.
         hflip, vflip: mirror every second image, on average, left to right and top to bottom.
     """

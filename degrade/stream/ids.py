@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from degrade import keyed
+from degrade.rng import keyed
 
 LARGEST_LISTED = 2**26
 """So many ids may be looked at one by one. Beyond that it takes minutes and tens of gigabytes."""

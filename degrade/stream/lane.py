@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from degrade import keyed
-from degrade.image_io import to_float
+from degrade.images.image_io import to_float
+from degrade.rng import keyed
 from degrade.stream.batch import Images
 from degrade.stream.geometry import Geometry, Placing
 from degrade.stream.ids import fingerprint

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream.arrays import DatasetSource, MapDataset, TensorSource
 from degrade.stream.files import list_of_files, open_path
 from degrade.stream.phantoms import PREFIX, open_phantoms
@@ -43,7 +43,7 @@ def open_source(
         maps: further sources that have an image of the same id for each image: {"mask": "fov", "vessels": "vessels"};
             "mask" is the field of view, which is estimated where none is given.
         max_pixels: larger files are refused before they are decoded.
-        window: for DICOM, see `degrade.image_io.read`.
+        window: for DICOM, see `degrade.images.image_io.read`.
 
     Raises:
         SourceError: it does not exist, holds no images, or a map lacks some of the ids.

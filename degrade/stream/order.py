@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from degrade import keyed
+from degrade.rng import keyed
 
 LARGEST_SHUFFLED = 2**26
 """So many images can be shuffled; a permutation of them takes two gigabytes while it is made, and ten seconds."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from degrade import keyed
 from degrade.base import Degradation
 from degrade.recipes import recipe as open_recipe
+from degrade.rng import keyed
 from degrade.sequence import SeqLC
 from degrade.stream.base import Stream
 from degrade.stream.batch import Batch, Images

@@ -6,8 +6,10 @@ from urllib.parse import parse_qsl
 
 import torch
 
-from degrade import image_io, keyed, phantom
+from degrade import phantom
 from degrade.base import SMALLEST_SIDE
+from degrade.images import image_io
+from degrade.rng import keyed
 from degrade.settings import closest
 from degrade.stream.ids import Numbered
 from degrade.stream.numbers import whole

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from degrade.errors import ImageError
-from degrade.image_io import to_float
+from degrade.images.image_io import to_float
 from degrade.images.maps import MapKind, map_kind, scaled
 from degrade.stream.geometry import Geometry
 from degrade.stream.scales import Scales

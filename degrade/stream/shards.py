@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from degrade import image_io
+from degrade.images import image_io
 from degrade.stream.files import make_ids
 from degrade.stream.folders import LeftOut
 from degrade.stream.source import Sample, Source, SourceError, plane

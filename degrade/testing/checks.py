@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from degrade.keyed import make_keys
+from degrade.rng.keyed import make_keys
 from degrade.testing.result import CheckResult, make_result, scipy_stats
 
 NoiseFunction = Callable[[Tensor, Tensor], Tensor]

@@ -20,8 +20,8 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("these strategies need Hypothesis: pip install degrade-enhance[testing]") from error
 
 from degrade.base import SMALLEST_SIDE, Degradation, Parameters
-from degrade.keyed import make_keys
 from degrade.recipes import RECIPES, recipe
+from degrade.rng.keyed import make_keys
 
 _BOUNDS = torch.iinfo(torch.int64)
 LAYOUTS = ("contiguous", "channels_last", "strided", "expanded", "transposed")
@@ -94,7 +94,7 @@ def parameters(draw: st.DrawFn, degradation: Degradation, batch: int, height: in
 def noise_parameters(
     draw: st.DrawFn, batch: int, eta: tuple[float, float] = (0.05, 100.0), sigma: tuple[float, float] = (0.0, 50.0)
 ) -> Parameters:
-    """Parameters for `degrade.xray.PoissonGaussian`, (batch,) each: eta and sigma anywhere within the ranges."""
+    """Parameters for `degrade.models.xray.PoissonGaussian`, (batch,) each: eta and sigma anywhere within the ranges."""
     values = {
         name: torch.tensor([draw(st.floats(*ends, width=32)) for _ in range(batch)])
         for name, ends in (("eta", (float(torch.tensor(eta[0])), eta[1])), ("sigma", sigma))

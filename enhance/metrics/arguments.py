@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degrade.functional.colour import luma
+from degrade.ops.color import luma
 
 
 def precise(tensor: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def check_image(name: str, image: Tensor, smallest: int = 1) -> None:
     """Raises unless `image` is a float tensor (B, 1 or 3, H, W) with sides of at least `smallest`."""
     if not image.is_floating_point():
         raise TypeError(
-            f"{name} must be a float tensor in [0, 1], got {image.dtype}; degrade.image_io.to_float converts"
+            f"{name} must be a float tensor in [0, 1], got {image.dtype}; degrade.images.image_io.to_float converts"
         )
     if image.ndim != 4 or image.shape[1] not in (1, 3) or min(image.shape[-2:]) < smallest:
         raise ValueError(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from degrade import keyed
+from degrade.rng import keyed
 from degrade.stream import Batch, Images, MixedBatch, MixedStream, PairStream
 from enhance.losses import charbonnier, consistency, edge, gaussian_ramp_up, multi_scale_segmentation
 from enhance.networks.base import check_one_of

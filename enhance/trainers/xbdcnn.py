@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from degrade.models.xray import PoissonGaussian, noise_level_maps, standard_deviation_map
 from degrade.recipes import recipe
 from degrade.stream import Batch, PairStream
-from degrade.xray import PoissonGaussian, noise_level_maps, standard_deviation_map
 from enhance.losses.denoising import asymmetric_level, level_total_variation, mse_ssim
 from enhance.networks.xbdcnn import XBDCNN, XBDCNNOutput
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from degrade import keyed
 from degrade.files import locked
+from degrade.rng import keyed
 from degrade.stream import Source, StreamError
 from degrade.stream.base import Stream
 from enhance.checkpoints import BEST, write_weights

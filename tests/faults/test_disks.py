@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from tests.cli_runs import photograph, run
 from tests.faults.conftest import Tally
 

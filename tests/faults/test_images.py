@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import degrade
-from degrade import image_io
+from degrade.images import image_io
 from tests.cli_runs import files, run
 from tests.faults.conftest import Tally
 from tests.faults.damage import damaged

@@ -19,7 +19,7 @@ MAX_PIXELS = 1_000_000
 
 
 def image(path: Path) -> None:
-    from degrade import image_io
+    from degrade.images import image_io
 
     image_io.read(path, max_pixels=MAX_PIXELS, window="file" if "window" in path.name else None)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from degrade import fold_in, make_keys, pixel_noise
+from degrade import fold_in, make_keys
+from degrade.models.poisson_gaussian import reference as pixel_noise
 from degrade.testing.checks import NoiseFunction
 
 

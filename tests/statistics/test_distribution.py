@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from degrade import keyed, make_keys, pixel_noise
-from degrade.functional.poisson import poisson
+from degrade import make_keys
+from degrade.models.poisson_gaussian import reference as pixel_noise
+from degrade.ops.poisson import poisson
+from degrade.rng import keyed
 from degrade.testing import check_poisson_gaussian, strategies
 from degrade.testing.checks import CheckResult, NoiseFunction, check_counts, check_normal
 from tests.statistics import defects

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from degrade.models.xray import PoissonGaussian
 from degrade.testing import check_independence, check_keyed
 from degrade.testing.checks import NoiseFunction, keyless
-from degrade.xray import PoissonGaussian
 from tests.statistics import defects
 
 

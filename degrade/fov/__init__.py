@@ -1,0 +1,5 @@
+"""The field of view of fundus photographs: the disk, or what a frame has left of one, on its dark surround."""
+
+from degrade.fov.reference import estimate
+
+__all__ = ["estimate"]

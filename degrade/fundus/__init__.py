@@ -1,5 +1,0 @@
-"""The Cofe-Net degradations of fundus photographs: light transmission, artifacts, blur."""
-
-from degrade.fundus.model import Fundus
-
-__all__ = ["Fundus"]

@@ -1,0 +1,73 @@
+"""The spots of `reference.spots`, each in its own window of one image (C, H, W); lengths are in pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrade.jit.compiler import kernel
+from degrade.ops.fields_cpu import chord
+
+Array = NDArray[np.float32]
+
+_ONE = np.float32(1)
+
+
+@kernel
+def disk_lines(center: Any, radius: float, x_half: Array, y_half: Array) -> Array:
+    """A disk in its own window, blurred along x; no reflection, lengths in pixels."""
+    x_reach, y_reach = len(x_half) - 1, len(y_half) - 1
+    left, right, top, bottom = _window(center, radius, x_reach, y_reach)
+    lines = np.zeros((bottom - top, right - left), np.float32)
+    for i in range(y_reach, bottom - top - y_reach):
+        begin, end = chord(center[0] - left, radius, top + i - center[1], right - left)
+        for column in range(begin, end):
+            lines[i, column] += x_half[0]
+            for lag in range(1, x_reach + 1):
+                lines[i, column - lag] += x_half[lag]
+                lines[i, column + lag] += x_half[lag]
+    return lines
+
+
+@kernel
+def add_spot(
+    image: Array,
+    center: Any,
+    radius: float,
+    height: Any,
+    lines: Array,
+    x_half: Array,
+    y_half: Array,
+    begin: int,
+    end: int,
+) -> None:
+    """clip(x + height G(disk)) in place, in the rows begin to end - 1; `lines` from `disk_lines`."""
+    channels, _, frame_width = image.shape
+    x_reach, y_reach = len(x_half) - 1, len(y_half) - 1
+    left, right, top, bottom = _window(center, radius, x_reach, y_reach)
+    width = right - left
+    blurred = np.empty(width, np.float32)
+    low, high = max(left, 0), min(right, frame_width)
+    for row in range(max(top, begin), min(bottom, end)):
+        for j in range(width):
+            blurred[j] = y_half[0] * lines[row - top, j]
+        for other in range(max(row - y_reach, top), min(row + y_reach + 1, bottom)):
+            if other != row:
+                weight, near = y_half[abs(other - row)], lines[other - top]
+                for j in range(width):
+                    blurred[j] += weight * near[j]
+        for c in range(channels):
+            line = image[c, row]
+            for j in range(low, high):
+                line[j] = min(line[j] + height * blurred[j - left], _ONE)
+
+
+@kernel
+def _window(center: Any, radius: float, x_reach: int, y_reach: int) -> tuple[int, int, int, int]:
+    """Of a spot: the first column and the one after the last, the first row and the one after the last."""
+    left, right = math.floor(center[0] - radius) - x_reach, math.ceil(center[0] + radius) + x_reach + 1
+    top, bottom = math.floor(center[1] - radius) - y_reach, math.ceil(center[1] + radius) + y_reach + 1
+    return left, right, top, bottom

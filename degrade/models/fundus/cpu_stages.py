@@ -1,0 +1,156 @@
+"""The pixel loops of the Cofe-Net degradations, `degrade.models.fundus.reference`, over one image (C, H, W) at a time.
+
+All arrays are float32 and C-contiguous. A row is finished before the next is begun, so what a loop writes is in the
+first-level cache when the next one reads it; each loop is over neighbours in memory, which is what gets vectorised.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from degrade.jit.compiler import kernel
+from degrade.ops.color import LUMA
+from degrade.ops.fields_cpu import field_rows
+
+Array = NDArray[np.float32]
+
+_RED, _GREEN, _BLUE = (np.float32(weight) for weight in LUMA)
+_ONE, _ZERO = np.float32(1), np.float32(0)
+_ROWS = 16  # of one channel and then the next: what comes from memory comes fastest in long runs
+
+ONE_AS_BITS = int(np.float32(1).view(np.uint32))
+"""As whole numbers the bits of positive floats are in the floats' order, and NaN and all negative ones come after 1."""
+
+
+@kernel
+def largest(bits: NDArray[np.uint32], begin: int, end: int) -> Any:
+    """The largest whole number of (C, H, W) in the rows begin to end - 1."""
+    most = np.uint32(0)
+    for c in range(bits.shape[0]):
+        for row in range(begin, end):
+            line = bits[c, row]
+            for j in range(len(line)):
+                most = max(most, line[j])
+    return most
+
+
+@kernel
+def mean_of(planes: Array) -> float:
+    """The mean of (C, H, W)."""
+    total = 0.0
+    for c in range(planes.shape[0]):
+        for row in range(planes.shape[1]):
+            part = _ZERO
+            line = planes[c, row]
+            for j in range(len(line)):
+                part += line[j]
+            total += float(part)
+    return total / planes.size
+
+
+@kernel
+def mean_luma(image: Array, bits: NDArray[np.uint32], brightness: Any) -> tuple[float, Any]:
+    """The mean luma of the brightened image, and the largest of the image's bits."""
+    channels, height, width = image.shape
+    total, most = 0.0, np.uint32(0)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        most = max(most, largest(bits, top, bottom))
+        for row in range(top, bottom):
+            part = _ZERO
+            if channels == 1:
+                for j in range(width):
+                    part += min(brightness * image[0, row, j], _ONE)
+            else:
+                red, green, blue = image[0, row], image[1, row], image[2, row]
+                for j in range(width):
+                    part += (
+                        _RED * min(brightness * red[j], _ONE)
+                        + _GREEN * min(brightness * green[j], _ONE)
+                        + _BLUE * min(brightness * blue[j], _ONE)
+                    )
+            total += float(part)
+    return total / (height * width), most
+
+
+@kernel
+def colour(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: Any, out: Array) -> float:
+    """Brightness, contrast about the mean luma, and saturation, into `out`; returns the mean of the result."""
+    channels, height, width = image.shape
+    total = 0.0
+    for row in range(height):
+        part = _ZERO
+        if channels == 1:
+            for j in range(width):
+                x = min(brightness * image[0, row, j], _ONE)
+                x = min(max(mean + contrast * (x - mean), _ZERO), _ONE)
+                out[0, row, j] = x
+                part += x
+        else:
+            red, green, blue = image[0, row], image[1, row], image[2, row]
+            to_red, to_green, to_blue = out[0, row], out[1, row], out[2, row]
+            for j in range(width):
+                r, g, b = (
+                    min(brightness * red[j], _ONE),
+                    min(brightness * green[j], _ONE),
+                    min(brightness * blue[j], _ONE),
+                )
+                r = min(max(mean + contrast * (r - mean), _ZERO), _ONE)
+                g = min(max(mean + contrast * (g - mean), _ZERO), _ONE)
+                b = min(max(mean + contrast * (b - mean), _ZERO), _ONE)
+                luma = _RED * r + _GREEN * g + _BLUE * b
+                r = min(max(luma + saturation * (r - luma), _ZERO), _ONE)
+                g = min(max(luma + saturation * (g - luma), _ZERO), _ONE)
+                b = min(max(luma + saturation * (b - luma), _ZERO), _ONE)
+                to_red[j], to_green[j], to_blue[j] = r, g, b
+                part += r + g + b
+        total += float(part)
+    return total / image.size
+
+
+@kernel
+def halo(image: Array, light: Array, lines: Array, weights: Array) -> float:
+    """clip(x + light ring) in place, light (C,) a colour, the ring of `wide_field`; returns the mean of the result."""
+    channels, height, width = image.shape
+    field = np.empty((_ROWS, width), np.float32)
+    total = 0.0
+    for top in range(0, height, _ROWS):
+        count = field_rows(lines, weights, top, height, field)
+        for c in range(channels):
+            amount = light[c]
+            for i in range(count):
+                line, ring = image[c, top + i], field[i]
+                part = _ZERO
+                for j in range(width):
+                    x = min(max(line[j] + amount * ring[j], _ZERO), _ONE)  # between nodes a field can overshoot
+                    line[j] = x
+                    part += x
+                total += float(part)
+    return total / image.size
+
+
+@kernel
+def hole(image: Array, depth: Any, lines: Array, weights: Array, begin: int, end: int) -> None:
+    """clip(x - depth dark) in place, in the rows begin to end - 1."""
+    channels, _, width = image.shape
+    field = np.empty((_ROWS, width), np.float32)
+    for top in range(begin, end, _ROWS):
+        count = field_rows(lines, weights, top, end, field)
+        for c in range(channels):
+            for i in range(count):
+                line, dark = image[c, top + i], field[i]
+                for j in range(width):
+                    line[j] = min(max(line[j] - depth * dark[j], _ZERO), _ONE)
+
+
+@kernel
+def times(image: Array, mask: Array, begin: int, end: int) -> None:
+    """The rows begin to end - 1 of the image (C, H, W) times the mask (H, W), in place."""
+    for c in range(image.shape[0]):
+        for row in range(begin, end):
+            line, inside = image[c, row], mask[row]
+            for j in range(len(line)):
+                line[j] *= inside[j]
