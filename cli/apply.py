@@ -12,15 +12,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 import degrade
-from cli.failures import FAILED, FAILURES, Failures, is_about_name, say
-from cli.methods import METHOD_HELP, open_method
-from cli.options import Refusal, read_device, read_window, window_option
-from cli.problems import told
-from cli.sources import SOURCE_HELP, Source, open_source
 from degrade.files import locked
 from degrade.images import image_io
 from degrade.pairs.items import Item
 from enhance.inference import Precision, enhance_image
+
+from .failures import FAILED, FAILURES, Failures, is_about_name, say
+from .methods import METHOD_HELP, open_method
+from .options import Refusal, read_device, read_window, window_option
+from .problems import told
+from .sources import SOURCE_HELP, Source, open_source
 
 _SHOWN = 5
 

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 import degrade
-from cli import check_plot
-from cli.options import Refusal, check_out, save
-from cli.sheet import pixels
 from degrade.settings import ends
 from degrade.testing import CheckResult, check_independence, check_keyed, check_poisson_gaussian
 from degrade.testing.checks import NoiseFunction, keyless
 from degrade.testing.result import scipy_stats
+
+from . import check_plot
+from .options import Refusal, check_out, save
+from .sheet import pixels
 
 
 @click.command(

@@ -8,9 +8,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from cli.fit_plot import ticks
 from degrade.rng.keyed import make_keys
 from degrade.testing.checks import NoiseFunction
+
+from .fit_plot import ticks
 
 _SIZE = (1400, 640)
 _LEFT, _RIGHT = (110, 90, 660, 540), (800, 90, 1350, 540)  # the two boxes: left, top, right, bottom

@@ -8,14 +8,15 @@ import click
 import torch
 
 import degrade
-from cli.check import check
-from cli.fit import fit
-from cli.options import Refusal
-from cli.preview import preview
-from cli.replay import replay
-from cli.standard_streams import open_closed
-from cli.synth import synth
-from cli.verify import verify
+
+from .check import check
+from .fit import fit
+from .options import Refusal
+from .preview import preview
+from .replay import replay
+from .standard_streams import open_closed
+from .synth import synth
+from .verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from cli.apply import apply
-from cli.evaluate import evaluate_
-from cli.export import export
-from cli.segmenter import segmenter
-from cli.standard_streams import open_closed
-from cli.train import train_command
 from enhance.networks import NETWORKS
 from enhance.networks.summary import facts
+
+from .apply import apply
+from .evaluate import evaluate_
+from .export import export
+from .segmenter import segmenter
+from .standard_streams import open_closed
+from .train import train_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

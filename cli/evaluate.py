@@ -10,13 +10,6 @@ import click
 from torch import Tensor
 from tqdm import tqdm
 
-from cli import sheet
-from cli.failures import Failures, say
-from cli.methods import METHOD_HELP, open_method, read_held_out
-from cli.options import Refusal, check_out, read_device, read_recipe
-from cli.problems import told
-from cli.sources import SOURCE_HELP
-from cli.writable import check_writable
 from degrade import stream
 from degrade.files import write_bytes
 from degrade.images import image_io
@@ -32,6 +25,14 @@ from enhance.evaluation import (
 )
 from enhance.metrics import NiqeModel, fit_niqe
 from enhance.segmenter import load_segmenter
+
+from . import sheet
+from .failures import Failures, say
+from .methods import METHOD_HELP, open_method, read_held_out
+from .options import Refusal, check_out, read_device, read_recipe
+from .problems import told
+from .sources import SOURCE_HELP
+from .writable import check_writable
 
 
 @click.command("evaluate", epilog=f"{METHOD_HELP}\n{SOURCE_HELP}")

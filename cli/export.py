@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 import torch
 
-from cli.failures import say
-from cli.methods import open_network
-from cli.options import Refusal
-from cli.problems import told
-from cli.writable import check_writable
 from enhance.export import ExportError, export_onnx, export_program
+
+from .failures import say
+from .methods import open_network
+from .options import Refusal
+from .problems import told
+from .writable import check_writable
 
 
 @click.command()

@@ -13,11 +13,12 @@ from typing import TextIO
 
 import click
 
-from cli import problems
 from degrade.files import write_bytes
 from degrade.pairs.layout import FAILED
 from degrade.pairs.making import FAILURES, reason
 from degrade.text import shown
+
+from . import problems
 
 __all__ = ["FAILED", "FAILURES", "Failures", "is_about_name", "printable", "reason", "say"]
 

@@ -10,12 +10,13 @@ import click
 import torch
 from torch import Tensor
 
-from cli import fit_plot, problems, sheet
-from cli.options import Refusal, check_out, save
-from cli.sources import SOURCE_HELP, Item, open_source
 from degrade.fit.noise import NoiseFit, from_frames, from_images, to_recipe
 from degrade.images import image_io
 from degrade.pairs.making import FAILURES, reason
+
+from . import fit_plot, problems, sheet
+from .options import Refusal, check_out, save
+from .sources import SOURCE_HELP, Item, open_source
 
 
 @click.group()

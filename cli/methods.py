@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
-from cli.options import Refusal
-from cli.problems import reason
 from degrade.text import TextError
 from enhance.baselines import BASELINES, baseline
 from enhance.holdout import read_ids
 from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
 from enhance.rundir import HELD_OUT
+
+from .options import Refusal
+from .problems import reason
 
 METHOD_HELP = """\b
 METHOD is one of

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 import degrade
-from cli import problems
 from degrade.images import image_io
 from degrade.settings import Choice, Setting, closest
+
+from . import problems
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from cli import sheet
-from cli.options import check_out, read_recipe, read_window, recipe_options, save, window_option
-from cli.sources import SOURCE_HELP, Item, Items, open_source
 from degrade.pairs.making import FAILURES, reason
+
+from . import sheet
+from .options import check_out, read_recipe, read_window, recipe_options, save, window_option
+from .sources import SOURCE_HELP, Item, Items, open_source
 
 
 @click.command(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from cli.options import Refusal, check_out, read_recipe, read_window, save, window_option
 from degrade.images import image_io
 from degrade.pairs.errors import PairsError
 from degrade.pairs.replay import load, read_mask
+
+from .options import Refusal, check_out, read_recipe, read_window, save, window_option
 
 
 @click.command(

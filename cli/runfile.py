@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cli.options import Refusal
 from degrade.settings import closest
 from degrade.text import TextError, convert, line_of, parse_toml, read_text, shown
+
+from .options import Refusal
 
 Told = dict[str, Any]
 

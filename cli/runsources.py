@@ -7,10 +7,6 @@ from pathlib import Path
 
 import click
 
-from cli.failures import say
-from cli.options import Refusal
-from cli.problems import reason
-from cli.runfile import RunFile
 from degrade.stream import Source, SourceError, open_source
 from degrade.text import LARGEST_FILE, TextError, shown
 from enhance.holdout import Ids, hold_out, read_ids, split_again
@@ -18,6 +14,11 @@ from enhance.processes import is_first
 from enhance.rundir import HELD_OUT, TRAINED_ON
 from enhance.trainers import Sources, Trainer
 from enhance.training.checkpoints import candidates, has_begun
+
+from .failures import say
+from .options import Refusal
+from .problems import reason
+from .runfile import RunFile
 
 _SHOWN = 5
 

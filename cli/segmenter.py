@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from cli.failures import Failures, say
-from cli.methods import read_held_out
-from cli.options import Refusal, read_device
-from cli.sources import SOURCE_HELP
-from cli.writable import check_writable, keep
 from degrade import stream
 from enhance.segmenter import VesselSegmenter, pack_segmenter, train_segmenter
+
+from .failures import Failures, say
+from .methods import read_held_out
+from .options import Refusal, read_device
+from .sources import SOURCE_HELP
+from .writable import check_writable, keep
 
 
 @click.command(epilog=SOURCE_HELP)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.options import Refusal
 from degrade import stream
 from degrade.images import image_io
 from degrade.pairs.items import Item, Items
+
+from .options import Refusal
 
 __all__ = ["SOURCE_HELP", "Item", "Items", "Source", "open_source"]
 

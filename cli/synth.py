@@ -13,15 +13,16 @@ import click
 import torch
 from tqdm import tqdm
 
-from cli import problems
-from cli.options import Refusal, read_device, read_recipe, read_window, recipe_options, window_option
-from cli.sources import SOURCE_HELP, Source, open_source
 from degrade.pairs.dataset import Settings, window_text
 from degrade.pairs.errors import PairsError
 from degrade.pairs.layout import FAILED
 from degrade.pairs.making import Outcome, Plan
 from degrade.pairs.processes import cores, team
 from degrade.pairs.synthesis import synthesize
+
+from . import problems
+from .options import Refusal, read_device, read_recipe, read_window, recipe_options, window_option
+from .sources import SOURCE_HELP, Source, open_source
 
 _SHOWN = 20
 
@@ -44,7 +45,7 @@ Examples:
   degrade synth photographs/ pairs --recipe cofe-net-paper --views 4 --size 512
   degrade synth photographs/ pairs --type 011 --set brightness=0.8 --set spot_count=0,3
   degrade synth photographs/ pairs --resume
-  torchrun --nproc_per_node=4 -m cli.degrade synth photographs/ pairs
+  torchrun --nproc_per_node=4 -m degrade_cli.degrade synth photographs/ pairs
 """
 )
 @click.argument("source")

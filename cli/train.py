@@ -12,13 +12,6 @@ from typing import Any
 import click
 import torch
 
-from cli import runfile
-from cli.failures import FAILED, Failures, say
-from cli.options import Refusal
-from cli.problems import reason
-from cli.runfile import RunFile
-from cli.runsources import is_begun, keep_split, read_sources, read_split
-from cli.sources import SOURCE_HELP
 from degrade.files import LockedError
 from degrade.recipes import recipe
 from degrade.stream import StreamError
@@ -28,6 +21,14 @@ from enhance.processes import ElsewhereError, RunError, is_first
 from enhance.rundir import RECORD, is_used
 from enhance.trainers import TRAINERS, Trainer, trainer
 from enhance.training import GOES_ON, Options, Stopped, train
+
+from . import runfile
+from .failures import FAILED, Failures, say
+from .options import Refusal
+from .problems import reason
+from .runfile import RunFile
+from .runsources import is_begun, keep_split, read_sources, read_split
+from .sources import SOURCE_HELP
 
 _DEFAULTS = {"hold_out": 0.2, "group": GROUP, "workers": 2}
 _SHOWN = 5
@@ -55,7 +56,7 @@ Examples:
   enhance train pcenet photographs/ --vessels vessels/ --out run --epochs 100
   enhance train zhao clear/ --unpaired cataract/ --out run --precision bf16-mixed
   enhance train --resume --out run
-  torchrun --nproc-per-node=4 -m cli.enhance train xbdcnn radiographs/ --out run
+  torchrun --nproc-per-node=4 -m degrade_cli.enhance train xbdcnn radiographs/ --out run
 
 \b
 Exit status:

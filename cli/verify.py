@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from cli import problems
-from cli.options import Refusal
 from degrade.pairs.errors import PairsError
 from degrade.pairs.verify import verify as verify_pairs
+
+from . import problems
+from .options import Refusal
 
 _SHOWN = 20
 

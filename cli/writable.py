@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from cli.failures import say
-from cli.problems import reason, told
 from degrade.files import write_bytes
+
+from .failures import say
+from .problems import reason, told
 
 
 def check_writable(out: Path, size: int = 1) -> None:
