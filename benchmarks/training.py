@@ -13,9 +13,8 @@ import degrade
 from benchmarks.timing import Row, Spread
 from degrade.stream import open_source
 from degrade.stream.arrays import DatasetSource
-from enhance import log
 from enhance.trainers import TRAINERS, Sources, trainer
-from enhance.training import Options, train
+from enhance.training import Options, log, train
 
 SMALL: Mapping[str, dict[str, Any]] = {
     "pcenet": {"batch_size": 4, "views": 4, "width": 8},

@@ -12,7 +12,7 @@ from enhance.baselines import BASELINES, baseline
 from enhance.holdout import read_ids
 from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
-from enhance.rundir import HELD_OUT
+from enhance.training.rundir import HELD_OUT
 
 from .options import Refusal
 from .problems import reason

@@ -10,10 +10,10 @@ import click
 from degrade.stream import Source, SourceError, open_source
 from degrade.text import LARGEST_FILE, TextError, shown
 from enhance.holdout import Ids, hold_out, read_ids, split_again
-from enhance.processes import is_first
-from enhance.rundir import HELD_OUT, TRAINED_ON
 from enhance.trainers import Sources, Trainer
-from enhance.training.checkpoints import candidates, has_begun
+from enhance.training.processes import is_first
+from enhance.training.run_checkpoints import candidates, has_begun
+from enhance.training.rundir import HELD_OUT, TRAINED_ON
 
 from .failures import say
 from .options import Refusal

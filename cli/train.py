@@ -17,10 +17,10 @@ from degrade.recipes import recipe
 from degrade.stream import StreamError
 from enhance.configuration import plain
 from enhance.holdout import GROUP
-from enhance.processes import ElsewhereError, RunError, is_first
-from enhance.rundir import RECORD, is_used
 from enhance.trainers import TRAINERS, Trainer, trainer
 from enhance.training import GOES_ON, Options, Stopped, train
+from enhance.training.processes import ElsewhereError, RunError, is_first
+from enhance.training.rundir import RECORD, is_used
 
 from . import runfile
 from .failures import FAILED, Failures, say

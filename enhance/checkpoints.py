@@ -2,7 +2,7 @@
 
 `weights.safetensors` holds all networks of the trainer, the running average of the enhancer where there is one (names
 that begin with "ema:"), and in its metadata the trainer's name, its configuration, the version, the step, and the
-checksums of this file and of the state that belongs to it (see `enhance.training.checkpoints`). Nothing in it is
+checksums of this file and of the state that belongs to it (see `enhance.training.run_checkpoints`). Nothing in it is
 trusted: not its configuration, before the network that it describes has proved to be the one whose weights are there.
 """
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from enhance.checkpoints import CheckpointError, read_weights
 from enhance.tensorfile import TensorFileError, pack, unpack
-from enhance.training.checkpoints import Checkpoints
+from enhance.training.run_checkpoints import Checkpoints
 from tests.training_samples import lines, losses, run, same, tiny, weights
 
 NEWEST, STATE = "weights.safetensors", "state_000006.pt"

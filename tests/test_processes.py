@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 import torch
 
-from enhance.meter import Meter
-from enhance.processes import ElsewhereError, first_only
+from enhance.training.meter import Meter
+from enhance.training.processes import ElsewhereError, first_only
 from enhance.training.updates import FabricUpdater
 from tests.training_samples import lines, run, tiny, weights
 

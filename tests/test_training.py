@@ -12,11 +12,10 @@ import torch
 
 from degrade.images import image_io
 from degrade.stream import open_source
-from enhance import log
-from enhance.processes import RunError, read_devices
 from enhance.trainers import Sources
-from enhance.training import Options
-from enhance.validation import grid
+from enhance.training import Options, log
+from enhance.training.processes import RunError, read_devices
+from enhance.training.validation import grid
 from tests.training_samples import lines, losses, run, same, sources, tiny, weights
 
 HELD = "phantom:chest?count=2&size=32&seed=1"
@@ -133,7 +132,7 @@ class TestValidation:
         def fail(*_args):
             raise ValueError("a bad image")
 
-        monkeypatch.setattr("enhance.validation.Validation.__call__", fail)
+        monkeypatch.setattr("enhance.training.validation.Validation.__call__", fail)
         with pytest.raises(ValueError, match="a bad image"):
             run(tmp_path, tiny(steps=9), open_source(HELD), validate_every=2, save_every=2)
         assert (tmp_path / "state_000002.pt").exists()

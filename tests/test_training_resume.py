@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import enhance.checkpoints as checkpoints
-import enhance.training.checkpoints as training_checkpoints
+import enhance.training.run_checkpoints as training_checkpoints
 from enhance.checkpoints import CheckpointError, load_enhancer, read_weights
-from enhance.processes import RunError
 from enhance.trainers import trainer
+from enhance.training.processes import RunError
 from tests.training_samples import lines, losses, run, same, tiny, weights
 
 ROOT = Path(__file__).parents[1]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from enhance.checkpoints import read_weights
-from enhance.processes import RunError, team
 from enhance.training import GOES_ON
+from enhance.training.processes import RunError, team
 from tests.training_samples import lines
 
 ROOT = Path(__file__).parents[1]

@@ -14,11 +14,11 @@ from torch import distributed
 from degrade.stream.base import Stream
 from enhance.checkpoints import BEST, DamagedError, read_weights
 from enhance.networks.base import EnhancementNetwork
-from enhance.processes import RunError, all_or_none, first_only, gather
-from enhance.rundir import prepare, write_failed
 from enhance.trainers.base import Sources, Trainer
-from enhance.training.checkpoints import Checkpoints, Found
 from enhance.training.options import Options
+from enhance.training.processes import RunError, all_or_none, first_only, gather
+from enhance.training.run_checkpoints import Checkpoints, Found
+from enhance.training.rundir import prepare, write_failed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -15,18 +15,18 @@ from degrade.rng import keyed
 from degrade.stream import Source, StreamError
 from degrade.stream.base import Stream
 from enhance.checkpoints import BEST, write_weights
-from enhance.log import Log, check_tensorboard
-from enhance.meter import Meter
 from enhance.networks.base import EnhancementNetwork
-from enhance.processes import ElsewhereError, RunError, first_only, settled, team
-from enhance.rundir import check_folder, check_sources
 from enhance.trainers.base import Sources, Trainer
 from enhance.training.agreement import Agreement
 from enhance.training.beginning import Place, begin, open_stream, save
 from enhance.training.interruption import Interruption, Stopped
+from enhance.training.log import Log, check_tensorboard
+from enhance.training.meter import Meter
 from enhance.training.options import Options
+from enhance.training.processes import ElsewhereError, RunError, first_only, settled, team
+from enhance.training.rundir import check_folder, check_sources
 from enhance.training.updates import FabricUpdater, follow
-from enhance.validation import Validation, is_better
+from enhance.training.validation import Validation, is_better
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enhance.processes import RunError
+from enhance.training.processes import RunError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,7 @@ class Options:
 
     Attributes:
         epochs: length of the run instead of the configuration's `steps`.
-        devices: "auto", a number of GPUs, "cpu" or "cpu:N": see `enhance.processes.team`.
+        devices: "auto", a number of GPUs, "cpu" or "cpu:N": see `enhance.training.processes.team`.
         precision: "32-true", or "bf16-mixed".
         workers: processes that decode images, for each process of the run; 0 decodes in it.
         cache_bytes: of decoded images to keep in memory, in each process.

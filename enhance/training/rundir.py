@@ -10,10 +10,10 @@ from pathlib import Path
 
 from degrade.files import LOCK, UNFINISHED, write_bytes
 from enhance.checkpoints import BEST, WEIGHTS
-from enhance.log import FILE
 from enhance.probing import first_usable
-from enhance.processes import RunError
 from enhance.trainers.base import Sources, Trainer
+from enhance.training.log import FILE
+from enhance.training.processes import RunError
 
 RECORD = "run.toml"
 HELD_OUT = "held_out.json"

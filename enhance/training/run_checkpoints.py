@@ -34,9 +34,9 @@ from enhance.checkpoints import (
     read_weights,
     write_weights,
 )
-from enhance.log import FILE as LOG
 from enhance.tensorfile import digest
 from enhance.trainers import Trainer
+from enhance.training.log import FILE as LOG
 
 OLDER = re.compile(r"weights_(\d{6,})\.safetensors")
 STATE = re.compile(r"state_(\d{6,})\.pt")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from enhance.processes import RunError
 from enhance.trainers.base import Losses, Trainer
+from enhance.training.processes import RunError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
