@@ -6,6 +6,7 @@ Both return a `NoiseFit`; `to_recipe` turns it into a recipe that degrades clean
 
 from __future__ import annotations
 
+from degrade import toml
 from degrade.fit.blind import from_images
 from degrade.fit.line import Bins, NoiseFit
 from degrade.fit.photon_transfer import from_frames
@@ -30,15 +31,14 @@ def to_recipe(fit: NoiseFit, interval: bool = False) -> str:
         ("sigma", fit.sigma, fit.sigma_interval, "grey levels"),
     )
     source = {"frames": "frames of one scene", "images": "single images"}[fit.method]
-    lines = [f"# noise measured from {source}", 'recipe = "x-bdcnn"']
+    entries: list[toml.Entry] = [("recipe", "x-bdcnn", "")]
     for name, value, ends, unit in values:
-        best, low, high = (_number(number) for number in (value, *ends))
-        lines += ["", f"# [{unit}] {best}; 95 % interval {low} to {high}"]
-        lines.append(f"{name} = [{low}, {high}]" if interval else f"{name} = {best}")
-    lines += ["", "# [grey levels] grey level of full white", f"levels = {float(fit.levels)!r}"]
-    return "\n".join(lines) + "\n"
+        best, low, high = (_four_digits(number) for number in (value, *ends))
+        comment = f"[{unit}] {best}; 95 % interval {low} to {high}"
+        entries.append((name, (low, high) if interval else best, comment))
+    entries.append(("levels", float(fit.levels), "[grey levels] grey level of full white"))
+    return toml.commented(entries, f"noise measured from {source}")
 
 
-def _number(value: float) -> str:
-    """Four digits, always with a point."""
-    return repr(float(f"{value:.4g}"))
+def _four_digits(value: float) -> float:
+    return float(f"{value:.4g}")
