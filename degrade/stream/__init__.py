@@ -3,6 +3,7 @@
 from degrade.stream.base import RepeatedEpochWarning
 from degrade.stream.batch import Batch, Images, MixedBatch, UnpairedBatch
 from degrade.stream.opening import SourceLike, open_source
+from degrade.stream.options import StreamOptions
 from degrade.stream.pairs import PairStream
 from degrade.stream.pool import StreamError
 from degrade.stream.source import Source, SourceError
@@ -19,6 +20,7 @@ __all__ = [
     "SourceError",
     "SourceLike",
     "StreamError",
+    "StreamOptions",
     "UnpairedBatch",
     "UnpairedStream",
     "open_source",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+from torch.utils.data import IterableDataset, get_worker_info
 
 from degrade.stream import order
 from degrade.stream.ahead import ahead
@@ -17,7 +18,9 @@ from degrade.stream.frameworks import EpochSampler, StreamLoader
 from degrade.stream.lane import Lane
 from degrade.stream.loading import Loader
 from degrade.stream.numbers import whole
+from degrade.stream.options import StreamOptions
 from degrade.stream.passes import Pass, Progress, Step
+from degrade.stream.pool import StreamError
 from degrade.text import shown
 
 Made = TypeVar("Made", bound=Record)
@@ -27,7 +30,7 @@ class RepeatedEpochWarning(UserWarning):
     """A shuffled stream goes through an epoch that it has finished: the same pictures in the same order again."""
 
 
-class Stream(ABC, Generic[Made]):
+class Stream(IterableDataset[Made], ABC):
     """Batches of one epoch after another, made on the device; nothing is written anywhere.
 
     What a sample looks like depends on the seed, the epoch and its id alone, and which samples an epoch has depends
@@ -39,32 +42,31 @@ class Stream(ABC, Generic[Made]):
     through `sampler`; `loader` goes on by itself.
     Iterators are independent: any number of them can be in use at the same time, also nested and in several threads,
     and each gives what it would give alone.
+
+    A stream is an `IterableDataset`. Inside the workers of `DataLoader(stream, batch_size=None, num_workers=W)` each
+    worker makes every W-th batch and starts no processes of its own: together they give each batch of the epoch once,
+    in the order of a plain loop. `set_epoch` of the stream reaches the workers of the next iteration, unless
+    `persistent_workers` keeps their copies of the stream.
     """
 
     def __init__(
         self,
         lanes: Sequence[Lane],
         batch_sizes: Sequence[int],
-        *,
-        seed: int,
-        workers: int,
-        device: str | torch.device,
-        rank: int | None,
-        world_size: int | None,
-        drop_last: bool,
-        shuffle: bool,
-        cache_bytes: int,
+        options: StreamOptions,
     ) -> None:
+        rank, world_size = options["rank"], options["world_size"]
         if (rank is None) != (world_size is None):
             raise ValueError(f"rank = {rank}, world_size = {world_size}: give both, or neither")
         if rank is not None and world_size is not None:
             rank, world_size = whole("rank", rank), whole("world_size", world_size, 1)
             if not 0 <= rank < world_size:
                 raise ValueError(f"rank = {rank}: from 0 to world_size - 1 = {world_size - 1}")
-        workers, cache_bytes = whole("workers", workers, 0), whole("cache_bytes", cache_bytes, 0)
-        self.device = torch.device(device)
+        workers, cache_bytes = whole("workers", options["workers"], 0), whole("cache_bytes", options["cache_bytes"], 0)
+        self.device = torch.device(options["device"])
         self._lanes, self._batch_sizes = list(lanes), list(batch_sizes)
-        self._seed, self._drop_last, self.shuffle = whole("seed", seed), bool(drop_last), bool(shuffle)
+        self._seed, self._drop_last = whole("seed", options["seed"]), bool(options["drop_last"])
+        self.shuffle = bool(options["shuffle"])
         self._rank, self._world_size = rank, world_size
         self._loader = Loader([lane.reader for lane in lanes], workers, self.device.type == "cuda", cache_bytes)
         self._progress = Progress(len(lanes))
@@ -120,6 +122,10 @@ class Stream(ABC, Generic[Made]):
         look at some batches in mid-epoch does not disturb it, unless that iterator is kept. Each iterator has a
         `state_dict` of its own, to the same purpose. `set_epoch` ends the use of the iterators before it.
         """
+        if get_worker_info() is not None:
+            raise StreamError(
+                "a stream in a worker of a DataLoader has only a part of the epoch and no state of its own"
+            )
         epoch, position = self._progress.place()
         return {"epoch": epoch, "position": list(position), **self._identity()}
 
@@ -192,7 +198,7 @@ class Stream(ABC, Generic[Made]):
         return {"seed": self._seed, "samples": sizes, "batch_sizes": self._batch_sizes, "sources": ids}
 
     def _start(self, epoch: int, position: list[int]) -> Iterator[tuple[Step, Made]]:
-        return ahead(self._batches(self._plan(position), epoch), self.device)
+        return ahead(self._batches(_worker_share(self._plan(position)), epoch), self.device)
 
     def _batches(self, steps: Sequence[Step], epoch: int) -> Iterator[tuple[Step, Made]]:
         rank, world_size = self.team()
@@ -212,3 +218,19 @@ class Stream(ABC, Generic[Made]):
                     begin += len(some)
                 batch = self._assemble(images)
             yield step, batch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, such as those in a DataLoader's workers, where torch.distributed is not initialized."""
+        state = dict(self.__dict__)
+        if distributed.is_available() and distributed.is_initialized():
+            state["_rank"], state["_world_size"] = self.team()
+        return state
+
+
+def _worker_share(steps: Sequence[Step]) -> Sequence[Step]:
+    """Steps that this worker of a DataLoader makes: every W-th of them; all outside such workers."""
+    info = get_worker_info()
+    if info is None:
+        return steps
+    places = range(info.id, len(steps), info.num_workers)
+    return order.Lazy(len(places), lambda number: steps[places[number]])

@@ -14,6 +14,7 @@ from degrade.stream.batch import Images
 from degrade.stream.geometry import Geometry, Placing
 from degrade.stream.ids import fingerprint
 from degrade.stream.numbers import whole
+from degrade.stream.options import StreamOptions
 from degrade.stream.order import LARGEST_SHUFFLED, Order, Place
 from degrade.stream.reading import Decoded, Reader
 from degrade.stream.source import Source, SourceError
@@ -27,26 +28,24 @@ class Lane:
     Args:
         name: which one, in messages; sources of other names are shuffled independently.
         source: the images.
-        geometry: resizing, cropping, flipping.
-        patches: samples from each image in an epoch.
-        seed: of the stream.
-        shuffle: another order in each epoch, or the order of the source.
+        options: of the stream, all of them (see `with_defaults`).
         channels: how many the images may have.
         field_of_view: makes (B, 1, H, W) from (B, C, H, W) where the source has no "mask"; None is the whole frame.
+        patches: samples from each image in an epoch.
     """
 
     def __init__(
         self,
         name: str,
         source: Source,
-        geometry: Geometry,
+        options: StreamOptions,
         *,
-        patches: int,
-        seed: int,
-        shuffle: bool,
         channels: tuple[int, ...],
         field_of_view: FieldOfView | None,
+        patches: int = 1,
     ) -> None:
+        geometry = Geometry(options["size"], options["crop"], options["hflip"], options["vflip"])
+        seed, shuffle = options["seed"], options["shuffle"]
         patches = whole("patches", patches)
         if patches < 1 or (patches > 1 and geometry.crop is None):
             raise ValueError(f"patches = {patches}: at least 1, and more only with crop, which says their size")

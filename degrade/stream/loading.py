@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from degrade.stream.packing import unpack
 from degrade.stream.pool import Pool, StreamError
@@ -57,7 +58,7 @@ class Loader:
         coming = iter(requests)
 
         def ask() -> None:
-            while len(asked) < max(1, _AHEAD * self._workers) and (request := next(coming, None)) is not None:
+            while len(asked) < (_AHEAD * self._workers if pool else 1) and (request := next(coming, None)) is not None:
                 wanted = [entry for entry in dict.fromkeys(request) if entry not in self._cache]
                 asked.append((request, wanted, pool.submit(wanted) if pool and wanted else None))
 
@@ -105,7 +106,7 @@ class Loader:
 
     def _shared_pool(self) -> Pool | None:
         """The worker processes, started when they are first needed, and again after one has died."""
-        if not self._workers:
+        if not self._workers or get_worker_info() is not None:  # workers of a DataLoader start no processes
             return None
         with self._lock:
             if self._pool is None or not self._pool.usable:

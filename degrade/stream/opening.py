@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from degrade.images import image_io
 from degrade.stream.arrays import DatasetSource, MapDataset, TensorSource
@@ -74,7 +75,7 @@ def _open(where: Any, max_pixels: int, window: image_io.Window | None) -> Source
         if all(os.fspath(path).endswith(".tar") for path in where):
             return ShardSource([os.fspath(path) for path in where], max_pixels)
         return list_of_files(where, max_pixels)
-    if hasattr(where, "__getitem__") and hasattr(where, "__len__"):
+    if hasattr(where, "__getitem__") and hasattr(where, "__len__") and not isinstance(where, IterableDataset):
         return DatasetSource(where)
     raise SourceError(
         f"a source is a folder, a list, shards, a phantom, a tensor or a map-style data set; got {type(where).__name__}"

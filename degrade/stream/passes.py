@@ -142,11 +142,12 @@ class Progress:
                 self.finished = True
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies: the place, without the passes."""
-        epoch, position = self.place()
-        return {"lanes": len(self._zeros), "epoch": epoch, "position": position, "naming": self.naming}
+        """For copies: they have the same state and begin where the original would, without its passes."""
+        with self._lock:
+            own = {"epoch": self.epoch, "start": self._start, "finished": self.finished, "naming": self.naming}
+            return {"lanes": len(self._zeros), "last": self.place(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Progress.__init__(self, state["lanes"])
-        self.restore(state["epoch"], state["position"])
-        self.naming = state["naming"]
+        self.epoch, self._start, self._last = state["epoch"], state["start"], state["last"]
+        self.finished, self.naming = state["finished"], state["naming"]

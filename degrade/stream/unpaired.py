@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-
-import torch
+from typing import Unpack
 
 from degrade.base import Degradation
 from degrade.recipes import recipe as open_recipe
@@ -13,10 +12,10 @@ from degrade.sequence import SeqLC
 from degrade.stream import order
 from degrade.stream.base import Stream
 from degrade.stream.batch import Images, MixedBatch, UnpairedBatch
-from degrade.stream.geometry import Geometry
 from degrade.stream.lane import FieldOfView, Lane
 from degrade.stream.numbers import whole
 from degrade.stream.opening import SourceLike, open_source
+from degrade.stream.options import StreamOptions, with_defaults
 from degrade.stream.pairs import pair
 from degrade.stream.passes import Step
 
@@ -32,7 +31,7 @@ class UnpairedStream(Stream[UnpairedBatch]):
         batch_size: images of each on each process.
         field_of_view: makes the masks where a source has none: `degrade.fov.estimate` for fundus photographs; by
             default the whole frame.
-        others: as of `PairStream`.
+        options: see `StreamOptions`.
 
     >>> stream = UnpairedStream("phantom:cornea?count=2&size=64", "phantom:cornea?count=3&size=64&seed=1", batch_size=2)
     >>> [(len(batch.low), len(batch.high)) for batch in stream]
@@ -45,45 +44,18 @@ class UnpairedStream(Stream[UnpairedBatch]):
         high: SourceLike,
         *,
         batch_size: int,
-        size: int | tuple[int, int] | None = None,
-        crop: int | None = None,
-        hflip: bool = False,
-        vflip: bool = False,
         field_of_view: FieldOfView | None = None,
-        seed: int = 0,
-        workers: int = 0,
-        device: str | torch.device = "cpu",
-        rank: int | None = None,
-        world_size: int | None = None,
-        drop_last: bool = False,
-        shuffle: bool = True,
-        cache_bytes: int = 0,
+        **options: Unpack[StreamOptions],
     ) -> None:
-        geometry = Geometry(size, crop, hflip, vflip)
+        given = with_defaults("UnpairedStream", options)
         lanes = [
-            Lane(
-                name,
-                open_source(source),
-                geometry,
-                patches=1,
-                seed=seed,
-                shuffle=shuffle,
-                channels=(1, 3),
-                field_of_view=field_of_view,
-            )
+            Lane(name, open_source(source), given, channels=(1, 3), field_of_view=field_of_view)
             for name, source in (("low", low), ("high", high))
         ]
         super().__init__(
             lanes,
             [whole("batch_size", batch_size, 1)] * 2,
-            seed=seed,
-            workers=workers,
-            device=device,
-            rank=rank,
-            world_size=world_size,
-            drop_last=drop_last,
-            shuffle=shuffle,
-            cache_bytes=cache_bytes,
+            given,
         )
 
     def _plan(self, start: list[int]) -> Sequence[Step]:
@@ -106,7 +78,7 @@ class MixedStream(Stream[MixedBatch]):
         unlabelled: the real images: whatever `open_source` takes.
         batch_size: pairs of each step on each process.
         unlabelled_size: real images of each step on each process.
-        others: as of `PairStream`.
+        options: see `StreamOptions`.
 
     >>> stream = MixedStream(
     ...     "phantom:fundus?count=4&size=64", "cofe-net", "phantom:fundus?count=3&size=64&seed=1",
@@ -124,31 +96,17 @@ class MixedStream(Stream[MixedBatch]):
         *,
         batch_size: int,
         unlabelled_size: int,
-        size: int | tuple[int, int] | None = None,
-        crop: int | None = None,
-        hflip: bool = False,
-        vflip: bool = False,
-        seed: int = 0,
-        workers: int = 0,
-        device: str | torch.device = "cpu",
-        rank: int | None = None,
-        world_size: int | None = None,
-        drop_last: bool = False,
-        shuffle: bool = True,
-        cache_bytes: int = 0,
+        **options: Unpack[StreamOptions],
     ) -> None:
+        given = with_defaults("MixedStream", options)
         self.recipe = recipe if isinstance(recipe, Degradation) else open_recipe(recipe)
-        self.recipe.to(device)
+        self.recipe.to(given["device"])
         self._sequence = SeqLC(self.recipe, 1)
-        geometry = Geometry(size, crop, hflip, vflip)
         lanes = [
             Lane(
                 name,
                 open_source(images),
-                geometry,
-                patches=1,
-                seed=seed,
-                shuffle=shuffle,
+                given,
                 channels=self.recipe.channels,
                 field_of_view=self.recipe.field_of_view,
             )
@@ -157,14 +115,7 @@ class MixedStream(Stream[MixedBatch]):
         super().__init__(
             lanes,
             [whole("batch_size", batch_size, 1), whole("unlabelled_size", unlabelled_size, 1)],
-            seed=seed,
-            workers=workers,
-            device=device,
-            rank=rank,
-            world_size=world_size,
-            drop_last=drop_last,
-            shuffle=shuffle,
-            cache_bytes=cache_bytes,
+            given,
         )
 
     def _plan(self, start: list[int]) -> Sequence[Step]:
