@@ -1,8 +1,11 @@
-"""run.toml: everything that a run of `enhance train` was told, to be read by people and by --config."""
+"""run.toml: everything that a run of `enhance train` was told, to be read by people and by --config.
+
+Its keys are those of `enhance.training.Options` and of `Data`, and a table [config] with the fields of the trainer's
+configuration. Nothing is listed here a second time.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,46 +14,79 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from degrade import toml
 from degrade.settings import closest
 from degrade.text import TextError, convert, line_of, parse_toml, read_text, shown
+from enhance.holdout import GROUP
+from enhance.option_fields import Option, documented, option, options_of
+from enhance.training import Options
 
 from .options import Refusal
 
 Told = dict[str, Any]
 
-_Text = Annotated[str, Meta(max_length=4000)]
-_Count = Annotated[int, Meta(ge=1, le=10**12)]
+_LONGEST_TEXT = 4000
+_LARGEST_COUNT = 10**12
 
 
-class Options(msgspec.Struct, forbid_unknown_fields=True):
-    """What may be told beside the trainer's configuration, with types and bounds."""
+@documented
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a run trains on, and what it keeps out."""
 
-    network: _Text | UnsetType = UNSET
-    source: _Text | UnsetType = UNSET
-    unpaired: _Text | UnsetType = UNSET
-    vessels: _Text | UnsetType = UNSET
-    hold_out: Annotated[float, Meta(ge=0, lt=1)] | UnsetType = UNSET
-    group: _Text | UnsetType = UNSET
-    epochs: _Count | UnsetType = UNSET
-    devices: _Text | UnsetType = UNSET
-    precision: _Text | UnsetType = UNSET
-    workers: Annotated[int, Meta(ge=0, le=1024)] | UnsetType = UNSET
-    cache: Annotated[float, Meta(ge=0, le=1e6)] | UnsetType = UNSET
-    validate_every: _Count | UnsetType = UNSET
-    save_every: _Count | UnsetType = UNSET
-    keep: _Count | UnsetType = UNSET
-    log_every: _Count | UnsetType = UNSET
-    ema: Annotated[float, Meta(ge=0, lt=1)] | UnsetType = UNSET
-    tensorboard: bool | UnsetType = UNSET
+    network: str | None = option(None, "Name of the trainer.", argument=True)
+    source: str | None = option(None, "Good images.", argument=True)
+    unpaired: str | None = option(None, "Real bad images, for trainers that take some: as SOURCE.", metavar="LOW")
+    vessels: str | None = option(
+        None, "Vessel masks with the names of the images; images without one are left out.", metavar="DIR"
+    )
+    hold_out: float = option(
+        0.2,
+        "Share of the images to keep out and validate on, by patient or sequence; 0 for none.",
+        metavar="SHARE",
+        least=0,
+        below=1,
+    )
+    group: str = option(
+        GROUP,
+        "What names the patient in an id: its parentheses catch it, an id without a match is one by itself.",
+        metavar="REGEX",
+        default_text="the names of ChestX-ray8, EyePACS, CSDI, NerveStitcher and CCMID",
+    )
 
 
-NAMES = Options.__struct_fields__
-"""What may be told, in the order of the file."""
+OPTIONS: dict[str, Option] = {one.key: one for kind in (Data, Options) for one in options_of(kind)}
+"""Everything that may be told beside the trainer's configuration, by its key, in the order of the file."""
+
+NAMES = tuple(OPTIONS)
+
+DEFAULTS: Told = {
+    **{one.key: one.default for one in options_of(Data) if one.default is not None},
+    **{one.key: one.about.command for one in options_of(Options) if one.about.command is not None},
+}
+"""What the command tells a run where nobody says otherwise; it is written to run.toml."""
+
+
+def _type(one: Option) -> Any:
+    """Type and bounds of an option for msgspec."""
+    about = one.about
+    if one.kind is str:
+        return Annotated[str, Meta(max_length=_LONGEST_TEXT)]
+    if one.kind is bool:
+        return bool
+    most = _LARGEST_COUNT if about.most is None and about.below is None and one.kind is int else about.most
+    bounds: dict[str, Any] = {"ge": about.least, "le": most, "lt": about.below}
+    return Annotated[one.kind, Meta(**{name: bound for name, bound in bounds.items() if bound is not None})]
+
+
+_Schema = msgspec.defstruct(
+    "Options", [(key, _type(one) | UnsetType, UNSET) for key, one in OPTIONS.items()], forbid_unknown_fields=True
+)
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """What a run is told: `told` by the names of `Options`, `config` by the fields of the trainer's configuration."""
+    """What a run is told: `told` by the keys of `OPTIONS`, `config` by the fields of the trainer's configuration."""
 
     told: Told = field(default_factory=dict)
     config: Told = field(default_factory=dict)
@@ -66,17 +102,16 @@ class RunFile:
 
     def to_toml(self) -> str:
         """As a file that `read` understands."""
-        lines = [f"{name} = {_toml(self.told[name])}" for name in NAMES if name in self.told]
-        lines += ["", "[config]", *(f"{name} = {_toml(value)}" for name, value in self.config.items())]
-        return "\n".join(lines) + "\n"
+        told = {name: self.told[name] for name in NAMES if name in self.told}
+        return toml.write({**told, "config": self.config})
 
 
 def check(told: Mapping[str, Any]) -> None:
     """Refuses an option of the command line that a run.toml could not hold."""
     for name, value in told.items():
-        argument = name.upper() if name in ("network", "source") else f"--{name.replace('_', '-')}"
+        argument = OPTIONS[name].flag
         try:
-            convert({name: value}, Options)
+            convert({name: value}, _Schema)
             str(value).encode()
         except TextError as error:
             raise Refusal(argument, f"{shown(value)}: {str(error).partition(': ')[2]}") from None
@@ -96,7 +131,7 @@ def read(path: Path, argument: str) -> RunFile:
         if not isinstance(config, dict):
             raise TextError(f"{line_of(text, '$.config')}config is a table: [config]")
         try:
-            convert(values, Options)
+            convert(values, _Schema)
         except TextError as error:
             raise TextError(f"{line_of(text, str(error))}{error}") from None
     except OSError as error:
@@ -104,19 +139,3 @@ def read(path: Path, argument: str) -> RunFile:
     except TextError as error:
         raise Refusal(argument, f"{str(path)!r}: {error}") from None
     return RunFile(values, config)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    if value is None:
-        return '"none"'  # TOML has no word for it
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, str) and "\n" in value:  # such as a recipe
-        return '"""\n' + "\n".join(_escaped(line) for line in value.split("\n")) + '"""'
-    return f'"{_escaped(value)}"' if isinstance(value, str) else json.dumps(value)
-
-
-def _escaped(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")

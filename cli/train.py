@@ -16,7 +16,7 @@ from degrade.files import LockedError
 from degrade.recipes import recipe
 from degrade.stream import StreamError
 from enhance.configuration import plain
-from enhance.holdout import GROUP
+from enhance.option_fields import from_keys
 from enhance.trainers import TRAINERS, Trainer, trainer
 from enhance.training import GOES_ON, Options, Stopped, train
 from enhance.training.processes import ElsewhereError, RunError, is_first
@@ -26,12 +26,10 @@ from . import runfile
 from .failures import FAILED, Failures, say
 from .options import Refusal
 from .problems import reason
-from .runfile import RunFile
+from .runfile import DEFAULTS, OPTIONS, Data, RunFile
+from .runflags import flags_of
 from .runsources import is_begun, keep_split, read_sources, read_split
 from .sources import SOURCE_HELP
-
-_DEFAULTS = {"hold_out": 0.2, "group": GROUP, "workers": 2}
-_SHOWN = 5
 
 
 @click.command(
@@ -67,19 +65,11 @@ Exit status:
   130  Ctrl-C came, likewise; a second Ctrl-C stops at once
 """,
 )
-@click.argument("network", required=False)
-@click.argument("source", required=False)
+@flags_of(Data)
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), help="The folder of the run.")
-@click.option("--unpaired", metavar="LOW", help="Real bad images, for trainers that take some: as SOURCE.")
 @click.option(
-    "--vessels",
-    metavar="DIR",
-    help="Vessel masks with the names of the images; images without one are left out.",
+    "--steps", type=click.IntRange(1, 10**12), metavar="N", help="Length of the run in steps.  [default: as published]"
 )
-@click.option(
-    "--steps", type=click.IntRange(1, 10**12), metavar="N", help="Length of the run.  [default: as published]"
-)
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Length of the run in passes over SOURCE instead.")
 @click.option(
     "--set",
     "changes",
@@ -90,33 +80,7 @@ Exit status:
 )
 @click.option("--show", is_flag=True, help="Print the merged configuration as TOML and stop.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="run.toml", help="Take what is not given from it.")
-@click.option(
-    "--hold-out",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Share of the images to keep out and validate on, by patient or sequence; 0 for none.  [default: 0.2]",
-)
-@click.option(
-    "--group",
-    metavar="REGEX",
-    help="What names the patient in an id: its parentheses catch it, an id without a match is one by itself.  "
-    "[default: the names of ChestX-ray8, EyePACS, CSDI, NerveStitcher and CCMID]",
-)
-@click.option("--devices", metavar="auto|N|cpu|cpu:N", help="GPUs, or processes on the CPU.  [default: auto, one GPU]")
-@click.option("--precision", metavar="32-true|bf16-mixed", help="Of the arithmetic.  [default: 32-true]")
-@click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that decode images.  [default: 2]")
-@click.option("--cache", type=click.FloatRange(0), metavar="GIB", help="Decoded images kept in memory.  [default: 0]")
-@click.option("--validate-every", type=click.IntRange(1), metavar="N", help="Steps.  [default: 500]")
-@click.option("--save-every", type=click.IntRange(1), metavar="N", help="Steps between checkpoints.  [default: 500]")
-@click.option("--keep", type=click.IntRange(1), metavar="N", help="Checkpoints kept, the newest.  [default: 2]")
-@click.option("--log-every", type=click.IntRange(1), metavar="N", help="Steps of a line of the log.  [default: 50]")
-@click.option(
-    "--ema",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="DECAY",
-    help="Keep a running average of the weights, for validation and use.  [default: 0, none]",
-)
-@click.option("--tensorboard", is_flag=True, default=None, help="Write TensorBoard's events too, to RUN/tensorboard.")
+@flags_of(Options)
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any image could not be used.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN; it knows everything it was told.")
 @click.option("--overwrite", is_flag=True, help="Delete the run in RUN first, and nothing else.")
@@ -147,6 +111,7 @@ def train_command(
     if show:
         click.echo(record.to_toml(), nl=False)
         return
+    options = _options(run, given)
     if out is None:
         raise Refusal("--out", "missing: the folder of the run")
     if not resume and not overwrite and out.exists() and (not out.is_dir() or is_used(out)):
@@ -157,7 +122,7 @@ def train_command(
             made,
             split.on,
             out,
-            _options(run),
+            options,
             held_out=split.out.high if split.out else None,
             resume=resume,
             overwrite=overwrite,
@@ -208,7 +173,7 @@ def _go_on(out: Path) -> str:
 
 def _base(out: Path | None, config: Path | None, resume: bool) -> RunFile:
     """What the run is told by files."""
-    base = RunFile(dict(_DEFAULTS))
+    base = RunFile(dict(DEFAULTS))
     if resume and config is None and out is not None and (out / RECORD).exists():
         config = out / RECORD
     return base.merged(runfile.read(config, "--config")) if config is not None else base
@@ -242,21 +207,9 @@ def _is_told(name: str, run: RunFile) -> bool:
     return name != "steps" or "epochs" not in run.told
 
 
-def _options(run: RunFile) -> Options:
-    names = (
-        "epochs",
-        "devices",
-        "precision",
-        "workers",
-        "validate_every",
-        "save_every",
-        "keep",
-        "log_every",
-        "ema",
-        "tensorboard",
-    )
-    given = {name: run.told[name] for name in names if name in run.told}
+def _options(run: RunFile, given: RunFile) -> Options:
     try:
-        return Options(cache_bytes=int(run.told.get("cache", 0) * 2**30), **given)
+        return from_keys(Options, run.told)
     except RunError as error:
-        raise Refusal("--config", str(error)) from None
+        key = str(error).partition(" = ")[0]
+        raise Refusal(OPTIONS[key].flag if key in given.told else "--config", str(error)) from None

@@ -157,6 +157,7 @@ REFUSED = {
     "hold-out": (["xbdcnn", "phantom:chest?count=1&size=64"], "'--hold-out': share = 0.2: 1 images in 1 groups"),
     "group": (["xbdcnn", CHEST, "--group", "("], "group = '(': not a regular expression"),
     "both": (["xbdcnn", CHEST, "--steps", 3, "--epochs", 3], "--steps and --epochs say the same thing"),
+    "precision": (["xbdcnn", CHEST, "--precision", "8"], "'--precision': precision = '8': allowed is 32-true or bf16"),
     "config": (["--config", "none.toml"], "Invalid value for '--config': cannot read 'none.toml'"),
 }
 
@@ -171,8 +172,7 @@ def test_refused(tmp_path, name):
 
 LATE = {
     "devices": (["--devices", "tpu"], "devices = 'tpu': allowed is auto, a number of GPUs, cpu, or cpu:N"),
-    "precision": (["--precision", "8"], "precision = '8': allowed is 32-true or bf16-mixed"),
-    "colours": (["--set", "channels=3"], "has grey images; channels = 3: set channels=1"),
+    "channels": (["--set", "channels=3"], "has grey images; channels = 3: set channels=1"),
     "crop": (["--set", "size=64", "--set", "crop=96"], "crop = 96 pixels of images resized to size = 64: at most 64"),
     "batch": (["--set", "batch_size=64"], "batch_size = 64: more than the 4 samples of an epoch"),
 }

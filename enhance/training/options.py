@@ -1,51 +1,75 @@
-"""Options: how a run is carried out."""
+"""Options of a run: the one place where they are declared.
+
+Flags of `enhance train`, keys of run.toml, their help, defaults and allowed ranges all follow from the fields: a new
+option is a new field here, and the code of the loop that reads it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enhance.training.processes import RunError
+from enhance.option_fields import documented, option, options_of
+from enhance.training.processes import PRECISIONS, RunError
+
+_GIB = 2**30
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a run is carried out. None of this changes what is learned, but for `epochs`, `ema` and `precision`.
+    """How a run is carried out. Only `epochs`, `ema` and `precision` change what is learned.
 
-    Attributes:
-        epochs: length of the run instead of the configuration's `steps`.
-        devices: "auto", a number of GPUs, "cpu" or "cpu:N": see `enhance.training.processes.team`.
-        precision: "32-true", or "bf16-mixed".
-        workers: processes that decode images, for each process of the run; 0 decodes in it.
-        cache_bytes: of decoded images to keep in memory, in each process.
-        validate_every: steps between validations; there is one at the end too.
-        validate_images: at most so many of the images kept out, the same ones each time.
-        save_every: steps between checkpoints; there is one at the beginning and at the end too.
-        keep: checkpoints that are kept, the newest ones.
-        log_every: steps that a line of the log is about.
-        ema: decay per step of a running average of the enhancer's weights, in [0, 1); 0 keeps none. The average is
-            what is validated and what `load_enhancer` gives.
-        tensorboard: write its events too.
-        bar: show a progress bar where the terminal can.
+    Raises:
+        RunError: a value outside its allowed range.
     """
 
-    epochs: int | None = None
-    devices: str = "auto"
-    precision: str = "32-true"
-    workers: int = 0
-    cache_bytes: int = 0
-    validate_every: int = 500
-    validate_images: int = 32
-    save_every: int = 500
-    keep: int = 2
-    log_every: int = 50
-    ema: float = 0.0
-    tensorboard: bool = False
-    bar: bool = True
+    epochs: int | None = option(
+        None, "Length of the run in passes over SOURCE, instead of the configuration's steps.", unit="epochs", least=1
+    )
+    devices: str = option(
+        "auto",
+        "GPUs, or processes on the CPU.",
+        metavar="auto|N|cpu|cpu:N",
+        default_text="auto, one GPU if there is one",
+    )
+    precision: str = option("32-true", "Precision of the arithmetic.", choices=PRECISIONS)
+    workers: int = option(
+        0, "Processes that decode images, for each process of the run; 0 decodes in it.", least=0, most=1024, command=2
+    )
+    cache_bytes: int = option(
+        0,
+        "Memory for decoded images in each process.",
+        unit="GiB",
+        metavar="GIB",
+        key="cache",
+        scale=_GIB,
+        least=0,
+        most=1_000_000,
+    )
+    validate_every: int = option(500, "Steps between validations; there is one at the end too.", unit="steps", least=1)
+    validate_images: int = option(
+        32, "Most images to validate on, of those kept out; the same ones each time.", unit="images", least=1
+    )
+    save_every: int = option(
+        500, "Steps between checkpoints; there is one at the beginning and at the end too.", unit="steps", least=1
+    )
+    keep: int = option(2, "Checkpoints kept, the newest.", unit="checkpoints", least=1)
+    log_every: int = option(50, "Steps between lines of the log.", unit="steps", least=1)
+    ema: float = option(
+        0.0,
+        "Decay per step of a running average of the weights, which is what is validated and used; 0 keeps none.",
+        unit="per step",
+        metavar="DECAY",
+        least=0,
+        below=1,
+        default_text="0, none",
+    )
+    tensorboard: bool = option(False, "Write TensorBoard's events too, to RUN/tensorboard.")
+    bar: bool = option(True, "Show a progress bar where the terminal can.")
 
     def __post_init__(self) -> None:
-        for name in ("validate_every", "validate_images", "save_every", "keep", "log_every", "epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RunError(f"{name} = {value}: at least 1")
-        if not 0 <= self.ema < 1:
-            raise RunError(f"ema = {self.ema}: allowed is at least 0 and less than 1")
+        for one in options_of(type(self)):
+            try:
+                one.check(getattr(self, one.name))
+            except ValueError as error:
+                raise RunError(str(error)) from None
