@@ -16,6 +16,7 @@ from degrade.stream import Batch, Images, MixedBatch, MixedStream, PairStream
 from enhance.losses import charbonnier, consistency, edge, gaussian_ramp_up, multi_scale_segmentation
 from enhance.networks.base import check_one_of
 from enhance.networks.magenet import MAGENet
+from enhance.trainers.averaging import update_average
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
 from enhance.trainers.schedules import cosine
 from enhance.trainers.seeding import seeded
@@ -152,7 +153,8 @@ class MAGETrainer(Trainer):
                 ramp = gaussian_ramp_up(number - first, round(self.config.ramp * (self.config.steps - first)))
                 total = total + self.config.consistency_weight * ramp * losses["consistency"]
         update("network", total)
-        self._follow(number)
+        if self._teacher is not None:
+            update_average(self._teacher, self._student, min(1 - 1 / (number + 1), self.config.ema))
         return {"total": total.detach(), **{name: loss.detach() for name, loss in losses.items()}}
 
     def _supervised(self, batch: Batch) -> Losses:
@@ -178,15 +180,6 @@ class MAGETrainer(Trainer):
         with torch.no_grad():
             theirs = self._teacher((image + self.config.noise * noise).clamp(0, 1))
         return consistency(ours.stages, theirs.stages, ours.segmentation, theirs.segmentation)
-
-    @torch.no_grad()
-    def _follow(self, number: int) -> None:
-        """The teacher's weights one step nearer to the student's."""
-        if self._teacher is None:
-            return
-        new = 1 - min(1 - 1 / (number + 1), self.config.ema)
-        for theirs, ours in zip(self._teacher.parameters(), self._student.parameters(), strict=True):
-            theirs.lerp_(ours, new)
 
     def rate(self, number: int) -> Mapping[str, float]:
         config = self.config

@@ -16,6 +16,7 @@ from degrade.stream import Source, StreamError
 from degrade.stream.base import Stream
 from enhance.checkpoints import BEST, write_weights
 from enhance.networks.base import EnhancementNetwork
+from enhance.trainers.averaging import update_average
 from enhance.trainers.base import Sources, Trainer
 from enhance.training.agreement import Agreement
 from enhance.training.beginning import Place, begin, open_stream, save
@@ -25,7 +26,7 @@ from enhance.training.meter import Meter
 from enhance.training.options import Options
 from enhance.training.processes import ElsewhereError, RunError, first_only, settled, team
 from enhance.training.rundir import check_folder, check_sources
-from enhance.training.updates import FabricUpdater, follow
+from enhance.training.updates import FabricUpdater
 from enhance.training.validation import Validation, is_better
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class _Loop:
             losses = trainer.step(batch, self.step, self._update)
         self.step += 1
         if self._average is not None:
-            follow(self._average, trainer.enhancer, min(options.ema, self.step / (self.step + 10)))
+            update_average(self._average, trainer.enhancer, min(options.ema, self.step / (self.step + 10)))
         self._meter.add(self.step, losses)
         self._log.advance()
 

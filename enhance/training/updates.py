@@ -45,12 +45,3 @@ class FabricUpdater:
         sizes = [gradient.numel() for gradient in gradients]
         for gradient, mean in zip(gradients, torch.split(flat, sizes), strict=True):
             gradient.copy_(mean.view_as(gradient))
-
-
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move a running average of weights towards a network; what is no weight, such as a running mean, is copied."""
-    with torch.no_grad():
-        for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
-            mean.lerp_(weight, 1 - decay)
-        for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
-            kept.copy_(buffer)
