@@ -56,6 +56,46 @@ class TestTwoProcesses:
         assert [line["step"] for line in lines(out)] == [1, 2, 3]
 
 
+PART = """
+import sys
+from dataclasses import replace
+import torch
+sys.path.insert(0, {root!r})
+from enhance.trainers import Sources
+from enhance.training.processes import gather, team
+from enhance.training.updates import FabricUpdater
+from tests.trainer_runs import TINY, phantoms
+
+def equal(fabric, trainer, update):
+    stream = trainer.stream(Sources(phantoms()), rank=fabric.global_rank, world_size=fabric.world_size)
+    trainer.step(next(iter(stream)), 0, update)
+    gradients = [weight.grad.flatten() for weight in trainer.parameters("network") if weight.grad is not None]
+    first, second = gather(fabric, torch.cat(gradients).tolist())
+    return first == second
+
+with team("cpu:2", "32-true") as fabric:
+    kind, config = TINY["magenet"]
+    ours, wrapped = (kind(replace(config, rsp_share=1.0, teacher=False)) for _ in range(2))
+    wrapped._student = fabric.setup_module(wrapped._student)
+    found = [equal(fabric, ours, FabricUpdater(fabric, ours))]
+    found.append(equal(fabric, wrapped, lambda _, loss: fabric.backward(loss)))
+    if fabric.is_global_zero:
+        print("equal gradients:", *found)
+"""
+
+
+@pytest.mark.slow
+def test_a_part_of_a_network_needs_gradients_averaged_by_hand(tmp_path):
+    """Ours are equal in both processes; under Fabric's DistributedDataParallel each process keeps its own."""
+    root = str(Path(__file__).parents[1])
+    script = tmp_path / "part.py"
+    script.write_text(PART.format(root=root))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "equal gradients: True False" in done.stdout
+
+
 class FakeFabric:
     """Two processes of which the other one's gradients are 3 everywhere."""
 

@@ -1,4 +1,4 @@
-"""FabricUpdater: gradients, their mean over the processes, a step of the optimizer; and the running average."""
+"""FabricUpdater: backpropagate a loss, average gradients over the processes, clip, step the optimizer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 class FabricUpdater:
-    """Makes a loss into an update: gradients, their mean over the processes, clipping, a step of the optimizer.
+    """Callback for a trainer's step: backpropagates a loss and steps that optimizer.
 
-    The gradients are averaged here, in one flat message after the backward pass, and not by DistributedDataParallel:
-    its hooks count on one backward pass for each forward pass of a module, which a GAN does not have. A parameter
-    must have a gradient in all processes or in none.
+    Gradients are averaged over the processes and clipped before. A parameter must have a gradient in all processes or
+    in none.
     """
+
+    # Averaged by hand, in one message after the backward pass. `Fabric.setup` averages by DistributedDataParallel,
+    # which sees only what goes through the forward pass of the wrapped module: where a step trains a part of a network
+    # by itself, as that of MAGE-Net for structure, each process silently keeps its own gradients (shown in
+    # tests/test_processes.py). `Fabric.all_reduce` puts a barrier before each message, and NCCL's makes the host wait
+    # until the GPU has done all its work.
 
     def __init__(self, fabric: Fabric, trainer: Trainer) -> None:
         self._fabric, self._trainer = fabric, trainer
@@ -28,7 +33,7 @@ class FabricUpdater:
         optimizer = self._trainer.optimisers[name]
         parameters = list(self._trainer.parameters(name))
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self._fabric.device.type, enabled=False):  # the backward pass has the types of the forward
+        with torch.autocast(self._fabric.device.type, enabled=False):  # backward runs in the types of forward
             self._fabric.backward(loss)
         self._average([weight.grad for weight in parameters if weight.grad is not None])
         if self._trainer.config.clip:
