@@ -1,4 +1,4 @@
-"""`degrade check`: whether a noise function is what it says, as a table and a picture."""
+"""`degrade check`: test a noise function against Poisson-Gaussian noise; a table and a plot."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 import degrade
+from degrade import figures
 from degrade.settings import ends
 from degrade.testing import CheckResult, check_independence, check_keyed, check_poisson_gaussian
 from degrade.testing.checks import NoiseFunction, keyless
+from degrade.testing.plot import plot_noise
 from degrade.testing.result import scipy_stats
 
-from . import check_plot
 from .options import Refusal, check_out, save
-from .sheet import pixels
 
 
 @click.command(
@@ -67,6 +67,8 @@ def check(what: str, eta: float, sigma: float, samples: int, plot: Path | None) 
         check_out(plot)
     try:
         scipy_stats()
+        if plot is not None:
+            figures.new_figure(1, 1)
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from None
     function, noisy = _function(what, eta, sigma)
@@ -82,7 +84,9 @@ def check(what: str, eta: float, sigma: float, samples: int, plot: Path | None) 
     failed = [result for result in results if not result.passed]
     click.echo(_summary(results, failed))
     if plot is not None and noisy:
-        save(plot, pixels(check_plot.draw(function, eta, sigma, what)))
+        with _errors(what):
+            figure = plot_noise(function, eta, sigma, what)
+        save(plot, figures.to_pixels(figure))
         click.echo(f"picture: {plot}")
     sys.exit(1 if failed else 0)
 
@@ -114,12 +118,12 @@ def _function(what: str, eta: float, sigma: float) -> tuple[NoiseFunction, bool]
 
 def _imported(what: str) -> NoiseFunction:
     module, _, name = what.partition(":")
-    sys.path.insert(0, "")  # as python -m does: what lies in the folder one stands in can be checked
+    sys.path.insert(0, "")  # as python -m does: modules in the working directory can be checked
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:  # whatever a stranger's module raises
+    except Exception as error:  # an imported module may raise anything
         raise Refusal("WHAT", f"cannot import {what!r}: {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove("")
@@ -142,7 +146,7 @@ def _takes_keys(function: Callable[..., Tensor]) -> bool:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    """What a stranger's function raises, as one line."""
+    """Report an exception of the checked function as one line."""
     try:
         with torch.no_grad():
             yield

@@ -1,4 +1,4 @@
-"""`degrade fit`: the commands that go from real images back to parameters."""
+"""`degrade fit`: estimate a recipe's parameters from real images."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import click
 import torch
 from torch import Tensor
 
+from degrade import figures
 from degrade.fit.noise import NoiseFit, from_frames, from_images, to_recipe
+from degrade.fit.plot import plot_fit
 from degrade.images import image_io
 from degrade.pairs.making import FAILURES, reason
 
-from . import fit_plot, problems, sheet
+from . import problems
 from .options import Refusal, check_out, save
 from .sources import SOURCE_HELP, Item, open_source
 
 
 @click.group()
 def fit() -> None:
-    """Measures real images, and writes the recipe that degrades good images alike."""
+    """Measures real images, and writes a recipe that degrades good images in the same way."""
 
 
 @fit.command(
@@ -69,15 +71,18 @@ def noise(
     if plot is not None:
         try:
             check_out(plot)
+            figures.new_figure(1, 1)
         except Refusal as error:
             raise Refusal("--plot", error.message) from None
+        except ModuleNotFoundError as error:
+            raise click.ClickException(str(error)) from None
     items = list(islice((item for source in sources for item in open_source(source).items), limit))
     if frames and len(items) < 2:
         raise Refusal("--frames", "two or more frames of one scene are needed, got 1")
     found = _frames(items, levels) if frames else _images(items, levels)
     if plot is not None:
         what = f"{len(items)} {'frame' if frames else 'image'}{'s' if len(items) > 1 else ''}"
-        save(plot, sheet.pixels(fit_plot.draw(found, what)))
+        save(plot, figures.to_pixels(plot_fit(found, what)))
     _report(found)
     if plot is not None:
         click.echo(f"plot: {plot}")
@@ -100,7 +105,7 @@ def _images(items: list[Item], levels: float) -> NoiseFit:
             except FAILURES as error:
                 click.echo(f"{item.source}: {reason(error)}", err=True)
                 continue
-            if _coloured(image):
+            if _has_color(image):
                 click.echo(f"{item.source}: it is no grey image", err=True)
                 continue
             count += 1
@@ -118,7 +123,7 @@ def _frames(items: list[Item], levels: float) -> NoiseFit:
             frame = item.load()
         except FAILURES as error:
             raise click.ClickException(f"{item.source}: {reason(error)}") from None
-        if _coloured(frame):
+        if _has_color(frame):
             raise click.ClickException(f"{item.source}: it is no grey image")
         if frames and (frame.shape[1:] != frames[0].shape[1:] or frame.dtype != frames[0].dtype):
             raise click.ClickException(
@@ -131,7 +136,7 @@ def _frames(items: list[Item], levels: float) -> NoiseFit:
     return from_frames(torch.stack(frames), levels)
 
 
-def _coloured(image: Tensor) -> bool:
+def _has_color(image: Tensor) -> bool:
     return image.shape[0] != 1 and any(not torch.equal(image[0], channel) for channel in image[1:])
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import degrade
-from cli import fit_plot
 from degrade.fit.noise import from_images
 from degrade.images import image_io
 from tests.cli_runs import photograph, run
@@ -87,26 +86,7 @@ def test_mistakes(tmp_path, frames):
     assert "too small" in run("fit", "noise", tmp_path / "a.png", tmp_path / "b.png", "--frames", code=1).output
 
 
-def test_the_picture_shows_points_and_line():
-    fit = from_images([noisy(scene(), 0.8, 8)])
-    picture = np.asarray(fit_plot.draw(fit, "1 image")).astype(int)
-    assert picture.shape == (800, 1200, 3)
-    left, top, right, bottom = 120, 120, 1160, 700
-    line = np.abs(picture - (200, 70, 40)).sum(axis=2) < 30
-    line[:, : left + 100] = False  # the legend
-    middle = (left + right) // 2
-    rows = np.flatnonzero(line[top:bottom, middle + 1]) + top
-    plot = fit_plot._Plot(fit)
-    shown = (bottom - rows.mean()) / (bottom - top) * plot.top
-    grey = (middle + 1 - left) / (right - left) * 255
-    assert shown == pytest.approx(grey / fit.eta + fit.sigma**2, rel=0.02)
-    empty = from_images([torch.full((1, 64, 64), 0.5)])
-    assert fit_plot.draw(empty, "1 image").size == (1200, 800)
-
-
-@pytest.mark.parametrize("top", [1e-3, 0.7, 1, 6, 37, 255, 4095, 65535])
-def test_ticks_are_few_and_round(top):
-    values = fit_plot.ticks(top)
-    assert 4 <= len(values) <= 11
-    assert values[0] == 0
-    assert values[-1] <= top
+def test_a_plot_without_matplotlib_is_refused_before_any_work(tmp_path, frames, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    output = run("fit", "noise", frames[0], "--plot", tmp_path / "plot.png", code=1).output
+    assert output == 'Error: plots need Matplotlib: pip install "degrade-enhance[plots]"\n'
