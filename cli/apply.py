@@ -45,7 +45,7 @@ _SHOWN = 5
 @click.option(
     "--whole-frame",
     is_flag=True,
-    help="Enhance all of a colour image.  [default: outside the field of view of a photograph nothing is changed]",
+    help="Enhance all of a color image.  [default: outside the field of view of a photograph nothing is changed]",
 )
 @click.option("--precision", type=click.Choice(["32", "bf16", "16"]), default="32", show_default=True)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")

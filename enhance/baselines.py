@@ -97,15 +97,15 @@ class Clahe(Baseline):
             return equalised
         lab = rgb_to_lab(image)
         lightness = equalize_clahe((lab[:, :1] / 100).clamp(0, 1), limit, (rows, columns))
-        coloured: Tensor = lab_to_rgb(torch.cat([100 * lightness, lab[:, 1:]], dim=1))
-        return coloured
+        result: Tensor = lab_to_rgb(torch.cat([100 * lightness, lab[:, 1:]], dim=1))
+        return result
 
 
 class DarkChannel(Baseline):
     """Dark channel prior: J = (I - A) / max(t, t_0) + A, with t = 1 - omega min_patch min_c (I / A).
 
     Somewhere in each patch of a clear picture some channel is nearly black; what is there instead is haze. A, its
-    colour, is that of the brightest pixel among the 0.1 % with the brightest dark channel. t is refined with kornia's
+    color, is that of the brightest pixel among the 0.1 % with the brightest dark channel. t is refined with kornia's
     `guided_blur`, guided by the luma. The paper's 15 pixels, at about 500 a side, are a fraction of the shorter side
     here. Outside the mask the image counts as its mean inside.
 
@@ -116,7 +116,7 @@ class DarkChannel(Baseline):
         "omega": Number(0.95, (0.0, 1.0), "", "share of the haze that is taken away"),
         "patch": Number(0.03, (0.002, 0.2), "of the side", "side of the patches that have a dark pixel"),
         "least": Number(0.1, (0.01, 1.0), "", "t_0, the smallest transmission"),
-        "epsilon": Number(1e-3, (1e-8, 1.0), "", "regularisation of the guided filter"),
+        "epsilon": Number(1e-3, (1e-8, 1.0), "", "regularization of the guided filter"),
     }
 
     def _enhance(self, image: Tensor, field: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Enhancing images as they come: any size, 8 or 16 bits, grey or colour, whole or in tiles."""
+"""Enhancing images as they come: any size, 8 or 16 bits, grey or color, whole or in tiles."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def enhance_image(
     Args:
         enhancer: a network on `device`, in eval mode; or a baseline.
         image: uint8, uint16, or floating point in [0, 1]: (C, H, W), C = 1 or 3. A grey image is shown to a network
-            for colour as three equal channels and comes back as their mean.
+            for color as three equal channels and comes back as their mean.
         field_of_view: the mask (1, 1, H, W), of the image at `size` if that is given, or what makes it from
             (1, C, H, W): `degrade.fov.estimate` for fundus photographs. Outside it the image is kept as it is. None:
             all of the image is enhanced.
@@ -164,7 +164,7 @@ def _channels(enhancer: Enhancer, image: Tensor) -> int:
     have = image.shape[1]
     wanted: int = getattr(enhancer, "channels", have)
     if have == 3 and wanted == 1:
-        raise ValueError("a colour image for a network of grey ones: convert it, or use a network with channels = 3")
+        raise ValueError("a color image for a network of grey ones: convert it, or use a network with channels = 3")
     return wanted
 
 

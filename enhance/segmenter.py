@@ -28,8 +28,8 @@ from enhance.tensorfile import TensorFileError, pack, read_tensors
 _FORMAT = "enhance segmenter 2"
 _WITHOUT_CHECKSUM = "enhance segmenter 1"
 _LEVELS = 4
-_COLOURS: dict[str, Any] = {"type": "001", "halo_strength": 0, "hole_depth": 0, "hole_slope": 0}
-"""Settings of recipe cofe-net that leave its changes of colour alone."""
+_ONLY_COLORS: dict[str, Any] = {"type": "001", "halo_strength": 0, "hole_depth": 0, "hole_slope": 0}
+"""Settings of recipe cofe-net that keep its changes of color and switch off the rest."""
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,8 +106,8 @@ def train_segmenter(
 ) -> VesselSegmenter:
     """Trains a segmenter on sharp images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
 
-    Brightness, contrast and saturation vary, so that it looks for vessels and not for the colours that they have in
-    these images: what an enhancement network makes has other colours.
+    Brightness, contrast and saturation vary, so that it looks for vessels and not for the colors that they have in
+    these images: what an enhancement network makes has other colors.
 
     Args:
         source: images with the map "vessels".
@@ -128,7 +128,7 @@ def train_segmenter(
         raise ValueError(f"{source.title} has {len(source)} images, fewer than batch_size = {batch_size}")
     stream = PairStream(
         source,
-        recipe("cofe-net", **_COLOURS),
+        recipe("cofe-net", **_ONLY_COLORS),
         batch_size=batch_size,
         size=size,
         crop=crop,
@@ -145,15 +145,15 @@ def train_segmenter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = VesselSegmenter(3 if first is None else first["image"].shape[0], width).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     step = 0
     while step < steps:
         for batch in stream:
             loss = _loss(network(batch.degraded), batch.maps["vessels"], batch.mask)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             torch.autograd.backward(loss)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             report(step, loss.item())
             step += 1

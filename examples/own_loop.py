@@ -17,7 +17,7 @@ stream = PairStream(source, "pce-net", batch_size=2, views=views, size=64, hflip
 
 torch.manual_seed(0)
 network = enhance.network("pcenet", width=12)
-optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
 
 for epoch in range(16):
     stream.set_epoch(epoch)
@@ -27,9 +27,9 @@ for epoch in range(16):
         output = network(degraded, mask)
         enhanced, *features = (tensor.unflatten(0, (-1, views)) for tensor in (output.image, *output.features))
         loss = seqlc_l1(enhanced, batch.clean * 2 - 1, batch.mask) + 0.1 * feature_pyramid_constraint(features)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         images = test.degraded, network.enhance(test.degraded, test.mask)
     before, after = (psnr(image, test.clean, test.mask).mean() for image in images)

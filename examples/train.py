@@ -19,7 +19,7 @@ network = nn.Sequential(
     nn.ReLU(),
     nn.Conv2d(32, 3, 5, padding=2),
 ).to(device)
-optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
 
 for epoch in range(8):
     stream.set_epoch(epoch)  # other degradations, other windows
@@ -27,8 +27,8 @@ for epoch in range(8):
     for batch in stream:
         enhanced = batch.degraded + network(batch.degraded)
         loss = ((enhanced - batch.clean).abs() * batch.mask).mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     print(f"epoch {epoch}: loss {sum(losses) / len(losses):.4f}")

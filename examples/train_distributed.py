@@ -18,15 +18,15 @@ stream = PairStream(source, "cofe-net", batch_size=4, size=96, crop=64, hflip=Tr
 
 torch.manual_seed(0)
 network = DistributedDataParallel(nn.Conv2d(3, 3, 9, padding=4).to(device))
-optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
 
 for epoch in range(2):
     stream.set_epoch(epoch)
     for batch in stream:
         loss = ((network(batch.degraded) - batch.clean).abs() * batch.mask).mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # averages the gradients of all processes
-        optimiser.step()
+        optimizer.step()
     print(f"epoch {epoch}, process {rank}: {len(stream)} batches, weights {float(network.module.weight.sum()):.6f}")
 
 distributed.destroy_process_group()

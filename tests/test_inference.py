@@ -112,7 +112,7 @@ def test_a_network_that_does_not_fit_is_given_tiles():
 def test_grey_images_for_colour_networks_and_the_other_way_round(networks):
     grey = image_io.to_integer(torch.rand(1, 64, 64))
     assert enhance_image(networks["pcenet"], grey).shape == (1, 64, 64)
-    with pytest.raises(ValueError, match="colour image for a network of grey"):
+    with pytest.raises(ValueError, match="color image for a network of grey"):
         enhance_image(networks["xbdcnn"], grey.expand(3, -1, -1))
 
 

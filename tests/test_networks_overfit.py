@@ -53,7 +53,7 @@ def overfit(name, clean):
     torch.manual_seed(0)
     net = enhance.network(name, channels=clean.shape[1], **SMALL[name]).train()
     low, high = net.value_range
-    optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
     history, error = [], 1.0
     before = F.l1_loss(degraded, clean).item()
     for _ in range(STEPS):
@@ -64,9 +64,9 @@ def overfit(name, clean):
         error = F.l1_loss(image.detach(), clean * (high - low) + low).item() / (high - low)
         if history[-1] <= 0.1 * history[0] and error <= 0.7 * before:
             break
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert history[-1] <= 0.1 * history[0], f"from {history[0]:.4f} to {history[-1]:.4f} in {len(history)} steps"
     assert error <= 0.7 * before, f"{error:.4f} from clean, where the degraded images are {before:.4f}"
 

@@ -38,7 +38,7 @@ def process(tmp_path, name, launcher=(), devices="auto", **config):
 
 
 class TestTwoProcesses:
-    EXACT: ClassVar = {"optimiser": "sgd", "double": True}
+    EXACT: ClassVar = {"optimizer": "sgd", "double": True}
 
     def test_their_gradient_is_that_of_one_with_all_images(self, tmp_path):
         two = process(tmp_path, "two", batch_size=2, steps=1, devices="cpu:2", **self.EXACT)
@@ -106,7 +106,7 @@ class FakeFabric:
 
 
 def test_gradients_are_means_over_the_processes(monkeypatch):
-    trainer = tiny(optimiser="sgd")
+    trainer = tiny(optimizer="sgd")
     monkeypatch.setattr("torch.distributed.all_reduce", lambda flat: flat.add_(3.0))
     start = trainer.network.conv.bias.clone()
     FabricUpdater(FakeFabric(), trainer)("enhancer", trainer.network.conv.bias.sum())  # gradient 1 here

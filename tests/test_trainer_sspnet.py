@@ -67,7 +67,7 @@ def test_defaults_are_the_papers():
     rates = [trainer.rate(n)["generator"] for n in (0, 250, 500, 1_274, 1_275, 2_550)]
     assert rates == pytest.approx([3e-5, 6.5e-5, 1e-4, 1e-4, 5e-5, 2.5e-5])
     assert trainer.rate(700) == {"generator": 1e-4, "discriminator": 1e-4}
-    betas = {name: optimiser.param_groups[0]["betas"] for name, optimiser in trainer.optimisers.items()}
+    betas = {name: optimizer.param_groups[0]["betas"] for name, optimizer in trainer.optimizers.items()}
     assert betas == {"generator": (0.5, 0.9), "discriminator": (0.9, 0.999)}
 
 

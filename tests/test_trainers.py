@@ -1,4 +1,4 @@
-"""What holds for every trainer: repeatable, resumable, each network updated by its own optimiser alone."""
+"""What holds for every trainer: repeatable, resumable, each network updated by its own optimizer alone."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_resuming_gives_the_same_weights(name):
     first, second = tiny(name), tiny(name, seed=0)
     train(first, sources_of(first), stop=3)
     second.networks.load_state_dict(weights(first.networks))
-    for key, optimiser in second.optimisers.items():
-        optimiser.load_state_dict(first.optimisers[key].state_dict())
+    for key, optimizer in second.optimizers.items():
+        optimizer.load_state_dict(first.optimizers[key].state_dict())
     second.load_state(first.state())
     train(second, sources_of(second), start=3)
     assert same(weights(second.networks), weights(whole.networks))
@@ -70,7 +70,7 @@ def test_resuming_gives_the_same_weights(name):
 def test_everything_trained_is_saved_and_enhances(name):
     trainer = tiny(name)
     saved = {id(weight) for weight in trainer.networks.parameters()}
-    assert all(id(weight) in saved for key in trainer.optimisers for weight in trainer.parameters(key))
+    assert all(id(weight) in saved for key in trainer.optimizers for weight in trainer.parameters(key))
     assert isinstance(trainer.enhancer, EnhancementNetwork)
     assert type(trainer.enhancer) is enhance.NETWORKS[trainer.name]
     image = torch.rand(1, trainer.config.channels, 37, 70)
@@ -99,7 +99,7 @@ def test_channels(name):
 def test_rates(name):
     trainer = tiny(name)
     rates = trainer.rate(0)
-    assert set(rates) == set(trainer.optimisers)
+    assert set(rates) == set(trainer.optimizers)
     last = trainer.rate(trainer.config.steps - 1)
     if name != "sspnet":
         assert all(0 <= last[key] < rates[key] for key in rates)
@@ -116,7 +116,7 @@ def test_every_field_is_documented(name):
 
 
 @gans
-def test_each_optimiser_updates_its_own_networks(name):
+def test_each_optimizer_updates_its_own_networks(name):
     """And no gradient is left on the frozen ones, nor do they stay frozen."""
     trainer = tiny(name)
     judges = [net for key, net in trainer.networks.items() if key.startswith("judge")]
@@ -210,3 +210,14 @@ def test_seeded_restores_after_an_error():
     with pytest.raises(ValueError, match="width"), seeded(3):
         torch.nn.Linear(2, enhance.network("zhao", width=0).channels)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_former_name_of_the_optimizers_still_works():
+    """Trainers of users' own set it."""
+    trainer = tiny("pcenet")
+    optimizers = dict(trainer.optimizers)
+    with pytest.warns(DeprecationWarning, match="now called optimizers"):
+        trainer.optimisers = optimizers
+    assert trainer.optimizers is optimizers
+    with pytest.warns(DeprecationWarning, match="now called optimizers"):
+        assert trainer.optimisers is optimizers

@@ -62,7 +62,7 @@ class TestLoop:
         assert lines(tmp_path)[-1]["step"] == 4
 
     def test_clipping(self, tmp_path):
-        before = tiny(optimiser="sgd", steps=1, clip=1e-3)
+        before = tiny(optimizer="sgd", steps=1, clip=1e-3)
         start = [weight.clone() for weight in before.network.state_dict().values()]
         after = run(tmp_path, before)
         moved = math.sqrt(
@@ -71,7 +71,7 @@ class TestLoop:
         assert moved == pytest.approx(0.01 * 1e-3, rel=1e-3)
 
     def test_bfloat16_updates_are_seen_within_a_step(self, tmp_path):
-        trainer = tiny(optimiser="sgd", steps=1)
+        trainer = tiny(optimizer="sgd", steps=1)
         outputs = []
 
         def step(batch, number, update):

@@ -89,7 +89,7 @@ def _train(trainer, sources, start, stop, updater, after):
     history = []
     for number, batch in islice(enumerate(batches(stream)), start, stop):
         for name, lr in trainer.rate(number).items():
-            for group in trainer.optimisers[name].param_groups:
+            for group in trainer.optimizers[name].param_groups:
                 group["lr"] = lr
         losses = trainer.step(batch, number, updater)
         history.append({name: loss.item() for name, loss in losses.items()})
@@ -111,10 +111,10 @@ class Plain:
         self.trainer = trainer
 
     def __call__(self, name, loss):
-        optimiser = self.trainer.optimisers[name]
-        optimiser.zero_grad()
+        optimizer = self.trainer.optimizers[name]
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
 
 def mean(history, name, which):

@@ -37,7 +37,7 @@ class TinyConfig(Config):
     crop: int | None = 32
     recipe: str = "x-bdcnn"
     channels: int = 1
-    optimiser: str = "adam"
+    optimizer: str = "adam"
     lr: float = 0.01
     double: bool = False  # so exact that only what is wrong differs
     poison: int = -1  # a step whose loss is NaN
@@ -53,8 +53,8 @@ class TinyTrainer(Trainer):
         with seeded(config.seed):
             self.network = OneConv(config.channels).to(torch.float64 if config.double else torch.float32)
         self.networks = nn.ModuleDict({"enhancer": self.network})
-        kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimiser]
-        self.optimisers = {"enhancer": kind(self.network.parameters(), lr=config.lr)}
+        kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
+        self.optimizers = {"enhancer": kind(self.network.parameters(), lr=config.lr)}
         self.seen = torch.zeros((), dtype=torch.int64)
 
     @property
@@ -76,7 +76,7 @@ class TinyTrainer(Trainer):
     def step(self, batch, number, update):
         self.seen += len(batch)
         image = self.network(batch.degraded.to(self.network.conv.weight.dtype))
-        if self.config.optimiser == "adam":
+        if self.config.optimizer == "adam":
             image = nn.functional.dropout(image, 0.5)  # draws from torch's global generator
         loss = (image - batch.clean).square().mean()
         if number == self.config.poison:
@@ -85,7 +85,7 @@ class TinyTrainer(Trainer):
         return {"mse": loss.detach()}
 
     def rate(self, number):
-        return {} if self.config.optimiser == "sgd" else {"enhancer": 0.01 / (1 + number)}
+        return {} if self.config.optimizer == "sgd" else {"enhancer": 0.01 / (1 + number)}
 
     def state(self):
         return {"seen": self.seen.clone()}

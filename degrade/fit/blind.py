@@ -24,8 +24,8 @@ _SMOOTH = 1.6  # middle over high frequencies; 1 for white noise alone, with a s
 _TRIM = (0.3, 2.2)  # high frequencies over their bin's median: chi-square with 36 degrees of freedom lies within
 _FLOOR = 0.01  # of the errors: what structure does to the slope
 _MEDIAN = (1 - 2 / (9 * 36)) ** 3  # of chi-square with 36 degrees of freedom, over its mean
-_COLOURED = 1.25  # lower over upper high frequencies, from which noise is not white
-_TINTED = 1.1
+_NOT_WHITE = 1.25  # lower over upper high frequencies, from which noise is not white
+_HARDLY_WHITE = 1.1
 
 
 def from_images(images: Iterable[Tensor], levels: float = 255.0) -> NoiseFit:
@@ -43,7 +43,7 @@ def from_images(images: Iterable[Tensor], levels: float = 255.0) -> NoiseFit:
         levels: the grey value of full white that eta and sigma shall refer to.
 
     Raises:
-        ValueError: no images, an image with colours or of another shape, NaN or infinite pixels, levels not positive.
+        ValueError: no images, an image with colors or of another shape, NaN or infinite pixels, levels not positive.
 
     >>> scene = torch.linspace(40, 200, 512).expand(1, 1, 512, 512)
     >>> generator = torch.Generator().manual_seed(0)
@@ -70,14 +70,14 @@ def from_images(images: Iterable[Tensor], levels: float = 255.0) -> NoiseFit:
     return _judged(fit, values, lower / upper, flat)
 
 
-def _judged(fit: NoiseFit, values: GreyValues, colour: float, flat: float) -> NoiseFit:
+def _judged(fit: NoiseFit, values: GreyValues, ratio: float, flat: float) -> NoiseFit:
     if not fit.reliable:
         return fit
     reasons = []
-    if not 1 / _COLOURED < colour < _COLOURED:
-        done = "smoothed, made smaller or compressed" if colour > 1 else "sharpened"
+    if not 1 / _NOT_WHITE < ratio < _NOT_WHITE:
+        done = "smoothed, made smaller or compressed" if ratio > 1 else "sharpened"
         reasons.append(
-            f"the noise is not white (its lower frequencies are {colour:.2f} times as strong as its higher ones): the "
+            f"the noise is not white (its lower frequencies are {ratio:.2f} times as strong as its higher ones): the "
             f"image was {done} after the noise, and the variance is not the detector's"
         )
     stretched = values.stretched(fit.eta, fit.sigma)
@@ -86,9 +86,9 @@ def _judged(fit: NoiseFit, values: GreyValues, colour: float, flat: float) -> No
     if reasons:
         return fit.refused(*reasons)
     warnings = list(fit.warnings)
-    if colour > _TINTED:
+    if ratio > _HARDLY_WHITE:
         warnings.append(
-            f"the noise is not quite white (lower frequencies {colour:.2f} times as strong as higher ones): either "
+            f"the noise is not quite white (lower frequencies {ratio:.2f} times as strong as higher ones): either "
             "fine texture counts as noise (sigma too large) or the image was smoothed (both variances too small)"
         )
     if flat > 0.1:

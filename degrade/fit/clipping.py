@@ -52,18 +52,18 @@ def clipped_moments(
         k = torch.arange(math.ceil(most + 8 * math.sqrt(most) + 12), dtype=torch.float64)[None]
         rate = (eta * g).clamp(min=1e-12)
         weight = (k * rate.log() - rate - torch.lgamma(k + 1)).exp()
-        centre, spread = k / eta, torch.full_like(k, max(sigma, 1e-6))
+        center, spread = k / eta, torch.full_like(k, max(sigma, 1e-6))
     else:
-        weight, centre = torch.ones_like(g), g
+        weight, center = torch.ones_like(g), g
         spread = (g / eta + sigma**2).sqrt().clamp(min=1e-6)
-    below, a = _below(ends.low, centre, spread)
-    above_not, b = _below(ends.high, centre, spread)
+    below, a = _below(ends.low, center, spread)
+    above_not, b = _below(ends.high, center, spread)
     low, high = (end if math.isfinite(end) else 0.0 for end in (ends.low, ends.high))
     inside, above = above_not - below, 1 - above_not
-    first = centre * inside + spread * (a - b) + low * below + high * above
+    first = center * inside + spread * (a - b) + low * below + high * above
     second = (
-        (centre**2 + spread**2) * inside
-        + spread * ((centre + low) * a - (centre + high) * b)
+        (center**2 + spread**2) * inside
+        + spread * ((center + low) * a - (center + high) * b)
         + low**2 * below
         + high**2 * above
     )
@@ -72,9 +72,9 @@ def clipped_moments(
     return mean.numpy(), (square - mean**2).clamp(min=0).numpy(), share.numpy()
 
 
-def _below(end: float, centre: torch.Tensor, spread: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _below(end: float, center: torch.Tensor, spread: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The normal distribution's share below an end, and its standard density there."""
-    z = (end - centre) / spread
+    z = (end - center) / spread
     return torch.special.ndtr(z), (-z.square() / 2).exp() / math.sqrt(2 * math.pi)
 
 

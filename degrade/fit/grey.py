@@ -48,7 +48,7 @@ class GreyValues:
         if grey.ndim != 3 or grey.shape[0] not in (1, 3) or not grey.numel():
             raise ValueError(f"an image must be (1, H, W), got shape {tuple(image.shape)}")
         if grey.shape[0] == 3 and not (torch.equal(grey[0], grey[1]) and torch.equal(grey[0], grey[2])):
-            raise ValueError("an image must be grey, got one with colours")
+            raise ValueError("an image must be grey, got one with colors")
         values: Array = grey[0].numpy()
         if not np.isfinite(values).all():
             raise ValueError("an image must be finite, got NaN or infinity")

@@ -195,8 +195,8 @@ def fit_bins(
 
 
 def _deviation(mean: Array, count: NDArray[np.int64]) -> float:
-    centre = np.average(mean, weights=count)
-    return math.sqrt(float(np.average((mean - centre) ** 2, weights=count)))
+    center = np.average(mean, weights=count)
+    return math.sqrt(float(np.average((mean - center) ** 2, weights=count)))
 
 
 def _reasons(line: Line, mean: Array, variance: Array, levels: float) -> list[str]:

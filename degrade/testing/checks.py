@@ -138,8 +138,8 @@ def check_independence(
         "epochs": (n, noise(make_keys(seed, batch, epoch=1))),
         "seeds": (n, noise(make_keys(seed + 1, batch))),
         "adjacent keys": (n, adjacent),
-        "adjacent keys, magnitudes": (_centred(n.abs()), _centred(adjacent.abs())),
-        "neighbours in a row, magnitudes": (_centred(n.abs())[..., 1:], _centred(n.abs())[..., :-1]),
+        "adjacent keys, magnitudes": (_centered(n.abs()), _centered(adjacent.abs())),
+        "neighbours in a row, magnitudes": (_centered(n.abs())[..., 1:], _centered(n.abs())[..., :-1]),
     }
     return [_correlation(a, b, name, false_alarm_rate) for name, (a, b) in pairs.items()]
 
@@ -248,7 +248,7 @@ def check_normal(values: Tensor, *, name: str = "normal", false_alarm_rate: floa
     return make_result(name, float(test.statistic), float(test.pvalue), false_alarm_rate, message)
 
 
-def _centred(values: Tensor) -> Tensor:
+def _centered(values: Tensor) -> Tensor:
     return values - values.mean(dim=(2, 3), keepdim=True)
 
 

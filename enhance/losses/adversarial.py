@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from enhance.losses.arguments import full
+from enhance.losses.arguments import at_least_float32
 
 BRANCHES = (0.6, 0.4)
 """lambda_1 and lambda_2 of SSP-Net: the branch fed with low quality, and the one fed with high quality."""
@@ -31,7 +31,7 @@ def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     >>> lsgan_discriminator(torch.tensor([0.5]), torch.tensor([0.5]))
     tensor(0.2500)
     """
-    return 0.5 * ((full(real) - 1).square().mean() + full(fake).square().mean())
+    return 0.5 * ((at_least_float32(real) - 1).square().mean() + at_least_float32(fake).square().mean())
 
 
 def lsgan_generator(fake: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def lsgan_generator(fake: Tensor) -> Tensor:
     >>> lsgan_generator(torch.tensor([0.0, 1.0]))
     tensor(0.5000)
     """
-    return (full(fake) - 1).square().mean()
+    return (at_least_float32(fake) - 1).square().mean()
 
 
 def ssp_discriminator(
@@ -58,7 +58,7 @@ def ssp_discriminator(
     """lambda_1 E[-log D(I²) - log(1 - D(Î¹))] + lambda_2 E[-log D(I²) - log(1 - D(Î²))], D = sigmoid of the logits.
 
     Î¹ = G(low quality), Î² = G(high quality), I² the real high-quality image. The paper prints the generated image in
-    both logarithms, which is no game between two players; the real one stands here in the first, as is usual.
+    both logarithms, with which nothing compares real and generated images; here the first has the real one, as usual.
 
     Args:
         real: logits for the real high-quality images.
@@ -75,13 +75,14 @@ def ssp_discriminator(
     >>> ssp_discriminator(zero, zero, zero)
     tensor(1.3863)
     """
-    on_real = softplus(-full(real)).mean()
+    on_real = softplus(-at_least_float32(real)).mean()
     first, second = branches
-    return first * (on_real + softplus(full(enhanced)).mean()) + second * (on_real + softplus(full(rebuilt)).mean())
+    on_enhanced, on_rebuilt = (softplus(at_least_float32(logits)).mean() for logits in (enhanced, rebuilt))
+    return first * (on_real + on_enhanced) + second * (on_real + on_rebuilt)
 
 
 def ssp_generator(enhanced: Tensor, rebuilt: Tensor, branches: tuple[float, float] = BRANCHES) -> Tensor:
-    """lambda_1 E[-log D(Î¹)] + lambda_2 E[-log D(Î²)]: the form whose gradient does not fade while D wins.
+    """lambda_1 E[-log D(Î¹)] + lambda_2 E[-log D(Î²)]: non-saturating, so that its gradient does not vanish.
 
     Args:
         enhanced, rebuilt: logits for Î¹ = G(low quality) and Î² = G(high quality).
@@ -96,4 +97,6 @@ def ssp_generator(enhanced: Tensor, rebuilt: Tensor, branches: tuple[float, floa
     >>> ssp_generator(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))
     tensor(0.6931)
     """
-    return branches[0] * softplus(-full(enhanced)).mean() + branches[1] * softplus(-full(rebuilt)).mean()
+    first, second = branches
+    on_enhanced, on_rebuilt = (softplus(-at_least_float32(logits)).mean() for logits in (enhanced, rebuilt))
+    return first * on_enhanced + second * on_rebuilt

@@ -1,4 +1,4 @@
-"""What every loss asks of its arguments. Shapes only: looking at values would wait for the device."""
+"""Checks of the arguments of losses. Shapes only: a check of values would wait for the GPU."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import torch
 from torch import Tensor
 
 
-def same_shape(**tensors: Tensor) -> None:
-    """ValueError unless all have one shape: without it broadcasting would hide a mistake."""
+def check_same_shape(**tensors: Tensor) -> None:
+    """Raise ValueError unless all tensors have the same shape: broadcasting would hide the mistake."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError("must have one shape: " + ", ".join(f"{name} is {shape}" for name, shape in shapes.items()))
 
 
-def images(**tensors: Tensor) -> None:
-    """ValueError unless all are images (B, C, H, W) of one shape."""
-    same_shape(**tensors)
+def check_images(**tensors: Tensor) -> None:
+    """Raise ValueError unless all tensors are images (B, C, H, W) of the same shape."""
+    check_same_shape(**tensors)
     for name, tensor in tensors.items():
         if tensor.ndim != 4:
             raise ValueError(f"{name} must be (B, C, H, W); its shape is {tuple(tensor.shape)}")
 
 
-def same_length(**lists: object) -> None:
-    """ValueError unless all are sequences of one length, not empty."""
+def check_same_length(**lists: object) -> None:
+    """Raise ValueError unless all are sequences of the same length, at least 1."""
     lengths = {name: len(values) for name, values in lists.items()}  # type: ignore[arg-type]
     if len(set(lengths.values())) > 1 or not all(lengths.values()):
         counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise ValueError(f"must have one length, at least 1: {counted}")
 
 
-def full(tensor: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32: squares, logarithms and long means need it. Others as they are."""
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Convert float16 and bfloat16, too coarse for squares, logarithms and long means, to float32; others are kept."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def autocast_off(tensor: Tensor) -> torch.autocast:
-    """A context for convolutions that autocast would do in half precision: differences of local means need more."""
+    """Context that switches autocast off, for convolutions whose small differences half precision would lose."""
     return torch.autocast(tensor.device.type, enabled=False)

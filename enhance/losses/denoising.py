@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from enhance.losses.arguments import full, images, same_shape
+from enhance.losses.arguments import at_least_float32, check_images, check_same_shape
 
 ALPHA = 0.3
 GREY_LEVELS = 255.0
@@ -37,10 +37,10 @@ def mse_ssim(denoised: Tensor, clean: Tensor, weights: tuple[float, float] = (0.
     """
     from kornia.metrics import ssim
 
-    images(denoised=denoised, clean=clean)
+    check_images(denoised=denoised, clean=clean)
     if min(clean.shape[-2:]) < 11:
         raise ValueError(f"denoised and clean must have sides of at least 11 for SSIM; got {tuple(clean.shape)}")
-    denoised, clean = full(denoised), full(clean)
+    denoised, clean = at_least_float32(denoised), at_least_float32(clean)
     similarity = ssim(denoised, clean, window_size=11, eps=0.0, padding="valid")
     squared, structural = weights
     return squared * (denoised - clean).square().mean() + structural * (1 - similarity.mean())
@@ -49,8 +49,8 @@ def mse_ssim(denoised: Tensor, clean: Tensor, weights: tuple[float, float] = (0.
 def asymmetric_level(estimated: Tensor, true: Tensor, alpha: float = ALPHA, literal: bool = False) -> Tensor:
     """L_asymm = mean |alpha - b| (255 (l̂ - l))^2, b = 1 where l̂ < l and 0 elsewhere.
 
-    Guessing too little noise costs (1 - alpha) and too much costs alpha: a denoiser that is told too little leaves the
-    noise in, one that is told too much still does well. So the text, and CBDNet, whose formula has this sign.
+    Underestimated noise costs (1 - alpha) and overestimated noise alpha: with a level that is too low a denoiser
+    leaves the noise in, with one that is too high it still does well. So says the text; CBDNet's formula has this sign.
 
     Args:
         estimated, true: level maps of one shape, in units of [0, 1]: sigma / 255, and 1 / sqrt(255 eta) for the
@@ -69,10 +69,10 @@ def asymmetric_level(estimated: Tensor, true: Tensor, alpha: float = ALPHA, lite
     >>> asymmetric_level(true - 1 / 255, true), asymmetric_level(true + 1 / 255, true)
     (tensor(0.7000), tensor(0.3000))
     """
-    same_shape(estimated=estimated, true=true)
+    check_same_shape(estimated=estimated, true=true)
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha = {alpha}: allowed is (0, 0.5)")
-    error = GREY_LEVELS * (full(estimated) - full(true))
+    error = GREY_LEVELS * (at_least_float32(estimated) - at_least_float32(true))
     dearer = (error > 0 if literal else error < 0).to(error.dtype)
     return ((dearer - alpha).abs() * error.square()).mean()
 
@@ -88,14 +88,14 @@ def level_total_variation(levels: Tensor) -> Tensor:
     Returns:
         a scalar, in squared grey levels of 255.
 
-    Source: X-BDCNN, L_TV; CBDNet, the total variation regulariser.
+    Source: X-BDCNN, L_TV; CBDNet, the total variation regularizer.
 
     >>> import torch
     >>> float(level_total_variation(torch.full((1, 2, 8, 8), 0.1)))
     0.0
     """
-    images(levels=levels)
+    check_images(levels=levels)
     if min(levels.shape[-2:]) < 2:
         raise ValueError(f"levels must have sides of at least 2; got {tuple(levels.shape)}")
-    grey = GREY_LEVELS * full(levels)
+    grey = GREY_LEVELS * at_least_float32(levels)
     return grey.diff(dim=-1).square().mean() + grey.diff(dim=-2).square().mean()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from enhance.losses.arguments import autocast_off, full, images, same_shape
+from enhance.losses.arguments import at_least_float32, autocast_off, check_images, check_same_shape
 
 EPSILON = 1e-3
 
@@ -35,8 +35,8 @@ def charbonnier(enhanced: Tensor, clean: Tensor, epsilon: float = EPSILON) -> Te
     >>> charbonnier(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
     tensor(0.0010)
     """
-    same_shape(enhanced=enhanced, clean=clean)
-    return ((full(enhanced) - full(clean)).square() + epsilon**2).sqrt().mean()
+    check_same_shape(enhanced=enhanced, clean=clean)
+    return ((at_least_float32(enhanced) - at_least_float32(clean)).square() + epsilon**2).sqrt().mean()
 
 
 def edge(enhanced: Tensor, clean: Tensor, epsilon: float = EPSILON) -> Tensor:
@@ -56,7 +56,7 @@ def edge(enhanced: Tensor, clean: Tensor, epsilon: float = EPSILON) -> Tensor:
     >>> edge(flat, flat)
     tensor(0.0010)
     """
-    images(enhanced=enhanced, clean=clean)
+    check_images(enhanced=enhanced, clean=clean)
     return charbonnier(laplacian(enhanced), laplacian(clean), epsilon)
 
 
@@ -74,7 +74,7 @@ def laplacian(image: Tensor) -> Tensor:
 
     Source: MPRNet's Δ; Burt and Adelson 1983.
     """
-    image = full(image)
+    image = at_least_float32(image)
     low = _smooth(image)[..., ::2, ::2]
     spread = image.new_zeros(image.shape)
     spread[..., ::2, ::2] = 4 * low

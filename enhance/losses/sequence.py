@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from enhance.losses.arguments import full, same_length
+from enhance.losses.arguments import at_least_float32, check_same_length
 
 GRIDS = (2, 4, 8)
 """Cells per side of the spatial pyramid pooling."""
@@ -40,7 +40,7 @@ def seqlc_l1(enhanced: Tensor, clean: Tensor, mask: Tensor | None = None) -> Ten
             f"enhanced must be (B, K, C, H, W) for clean (B, C, H, W); got {tuple(enhanced.shape)} for "
             f"{tuple(clean.shape)}"
         )
-    difference = (full(enhanced) - full(clean)[:, None]).abs()
+    difference = (at_least_float32(enhanced) - at_least_float32(clean)[:, None]).abs()
     if mask is not None:
         if mask.shape != (len(clean), 1, *clean.shape[-2:]):
             raise ValueError(f"mask must be (B, 1, H, W) for clean {tuple(clean.shape)}; got {tuple(mask.shape)}")
@@ -67,7 +67,7 @@ def feature_pyramid_constraint(features: Sequence[Tensor]) -> Tensor:
     >>> float(feature_pyramid_constraint([one.repeat(1, 3, 1, 1, 1)])) < 1e-6
     True
     """
-    same_length(features=features)
+    check_same_length(features=features)
     terms = []
     for layer in features:
         if layer.ndim != 5:
@@ -90,5 +90,5 @@ def spatial_pyramid(features: Tensor) -> Tensor:
     >>> spatial_pyramid(torch.rand(2, 3, 16, 16)).shape
     torch.Size([2, 252])
     """
-    positive = full(features).relu()
+    positive = at_least_float32(features).relu()
     return torch.cat([functional.adaptive_max_pool2d(positive, grid).flatten(1) for grid in GRIDS], dim=1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from enhance.losses.arguments import autocast_off, full, images
+from enhance.losses.arguments import at_least_float32, autocast_off, check_images
 
 PATCHES = (8, 4)
 """Patches along each side: of H/8 and of H/4 pixels."""
@@ -41,10 +41,10 @@ def illumination_uniformity(enhanced: Tensor) -> Tensor:
     >>> float(illumination_uniformity(torch.full((1, 1, 32, 32), 0.5)))
     0.0
     """
-    images(enhanced=enhanced)
+    check_images(enhanced=enhanced)
     if min(enhanced.shape[-2:]) < max(PATCHES):
         raise ValueError(f"enhanced must have sides of at least {max(PATCHES)}; got {tuple(enhanced.shape)}")
-    enhanced = full(enhanced)
+    enhanced = at_least_float32(enhanced)
     terms = []
     for patches in PATCHES:
         local = functional.adaptive_avg_pool2d(enhanced, patches)
@@ -77,12 +77,12 @@ def texture(enhanced: Tensor, image: Tensor, form: str = "structure") -> Tensor:
     >>> [round(abs(float(texture(1 - image, image, form))), 2) for form in TEXTURES]
     [1.99, 1.99, 0.0]
     """
-    images(enhanced=enhanced, image=image)
+    check_images(enhanced=enhanced, image=image)
     if form not in TEXTURES:
         raise ValueError(f"form = {form!r}: allowed is one of {', '.join(TEXTURES)}")
     if min(image.shape[-2:]) < _WINDOW:
         raise ValueError(f"enhanced and image must have sides of at least {_WINDOW}; got {tuple(image.shape)}")
-    variance_x, variance_y, covariance = _moments(full(enhanced), full(image))
+    variance_x, variance_y, covariance = _moments(at_least_float32(enhanced), at_least_float32(image))
     deviations = (variance_x + _FLOOR).sqrt() * (variance_y + _FLOOR).sqrt()
     if form == "structure":
         similarity = (covariance + C3) / (deviations + C3)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from enhance.losses.arguments import full, same_length, same_shape
+from enhance.losses.arguments import at_least_float32, check_same_length, check_same_shape
 
 
 def multi_scale_segmentation(logits: Sequence[Tensor], labels: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def multi_scale_segmentation(logits: Sequence[Tensor], labels: Tensor) -> Tensor
     >>> multi_scale_segmentation(logits, torch.zeros(2, 16, 16, dtype=torch.int64))
     tensor(1.3863)
     """
-    same_length(logits=logits)
+    check_same_length(logits=logits)
     if labels.ndim != 3 or labels.dtype != torch.int64:
         raise ValueError(f"labels must be (B, H, W) int64; got {tuple(labels.shape)} {labels.dtype}")
     for scale in logits:
@@ -39,7 +39,7 @@ def multi_scale_segmentation(logits: Sequence[Tensor], labels: Tensor) -> Tensor
             raise ValueError(
                 f"logits must be (B, N, H, W) each for labels {tuple(labels.shape)}; one is {tuple(scale.shape)}"
             )
-    return torch.stack([functional.cross_entropy(full(scale), labels) for scale in logits]).sum()
+    return torch.stack([functional.cross_entropy(at_least_float32(scale), labels) for scale in logits]).sum()
 
 
 def consistency(
@@ -64,14 +64,14 @@ def consistency(
     >>> consistency([torch.ones(1, 3, 8, 8)], [torch.zeros(1, 3, 8, 8)])
     tensor(1.)
     """
-    same_length(student=student, teacher=teacher)
+    check_same_length(student=student, teacher=teacher)
     if student_logits or teacher_logits:
-        same_length(student_logits=student_logits, teacher_logits=teacher_logits)
-    pairs = [(full(s), full(t.detach())) for s, t in zip(student, teacher, strict=True)]
+        check_same_length(student_logits=student_logits, teacher_logits=teacher_logits)
+    pairs = [(at_least_float32(s), at_least_float32(t.detach())) for s, t in zip(student, teacher, strict=True)]
     for s, t in zip(student_logits, teacher_logits, strict=True):
-        pairs.append((full(s).softmax(dim=1), full(t.detach()).softmax(dim=1)))
+        pairs.append((at_least_float32(s).softmax(dim=1), at_least_float32(t.detach()).softmax(dim=1)))
     for s, t in pairs:
-        same_shape(student=s, teacher=t)
+        check_same_shape(student=s, teacher=t)
     return torch.stack([(s - t).square().mean() for s, t in pairs]).sum()
 
 

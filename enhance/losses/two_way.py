@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from enhance.losses.arguments import full, same_length, same_shape
+from enhance.losses.arguments import at_least_float32, check_same_length, check_same_shape
 
 
 def feature_consistent(
@@ -41,8 +41,8 @@ def feature_consistent(
     >>> feature_consistent(x, y, y, y), feature_consistent(x, y, y, y, total=True)
     (tensor(1.), tensor(2.))
     """
-    same_length(blurry_again=blurry_again, blurry=blurry)
-    same_length(sharp_again=sharp_again, sharp=sharp)
+    check_same_length(blurry_again=blurry_again, blurry=blurry)
+    check_same_length(sharp_again=sharp_again, sharp=sharp)
     terms = []
     for again, original in ((blurry_again, blurry), (sharp_again, sharp)):
         layers = torch.stack([_l1(a, b.detach()) for a, b in zip(again, original, strict=True)])
@@ -71,7 +71,7 @@ def image_consistent(blurry_again: Tensor, blurry: Tensor, sharp_again: Tensor, 
 
 
 def identity(sharp_enhanced: Tensor, sharp: Tensor, blurry_blurred: Tensor, blurry: Tensor) -> Tensor:
-    """L_idt = |G_e(y) - y|_1 + |G_b(x) - x|_1: what is sharp already must not change. Keeps the colours.
+    """L_idt = |G_e(y) - y|_1 + |G_b(x) - x|_1: what is sharp already must not change. Keeps the colors.
 
     Args:
         sharp_enhanced, sharp: G_e(y) and y, (B, C, H, W).
@@ -90,5 +90,5 @@ def identity(sharp_enhanced: Tensor, sharp: Tensor, blurry_blurred: Tensor, blur
 
 
 def _l1(given: Tensor, target: Tensor) -> Tensor:
-    same_shape(given=given, target=target)
-    return (full(given) - full(target)).abs().mean()
+    check_same_shape(given=given, target=target)
+    return (at_least_float32(given) - at_least_float32(target)).abs().mean()

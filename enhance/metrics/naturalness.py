@@ -143,8 +143,8 @@ def niqe(image: Tensor, model: NiqeModel, mask: Tensor | None = None) -> Tensor:
     weight = usable.to(features.dtype)[..., None]
     count = weight.sum(dim=1)
     mean = (weight * features).sum(dim=1) / count
-    centred = (features - mean[:, None]) * weight
-    covariance = centred.transpose(1, 2) @ centred / (count - 1).clamp_min(1)[..., None]
+    centered = (features - mean[:, None]) * weight
+    covariance = centered.transpose(1, 2) @ centered / (count - 1).clamp_min(1)[..., None]
     distance = mean - model.mean.to(mean)
     undefined = count[:, 0] == 0
     both = (covariance + model.covariance.to(mean)) / 2

@@ -17,7 +17,7 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
 def patch_features(image: Tensor, mask: Tensor | None, patch: int) -> tuple[Tensor, Tensor, Tensor]:
     """The natural scene statistics of each patch, at the full and at half the size.
 
-    The image is normalised, (I - mean) / (deviation + 1) over Gaussian windows of 7 x 7, sigma 7/6, edges replicated.
+    The image is normalized, (I - mean) / (deviation + 1) over Gaussian windows of 7 x 7, sigma 7/6, edges replicated.
     In each patch an asymmetric generalised Gaussian (AGGD) is fitted to these values, giving its shape and mean scale,
     and to their products with the right, lower, lower right and lower left neighbours within the patch, giving shape,
     mean, left and right scale: 2 + 4 x 4 = 18 features at each size. Half the size is made with an anti-aliased
@@ -51,7 +51,7 @@ def patch_features(image: Tensor, mask: Tensor | None, patch: int) -> tuple[Tens
 
 
 def _statistics(tiles: Tensor) -> Tensor:
-    """(B, N, s, s) normalised patches -> (B, N, 18)."""
+    """(B, N, s, s) normalized patches -> (B, N, 18)."""
     shape, left, right = fit_aggd(tiles.flatten(2))
     columns = [shape, (left + right) / 2]
     side = tiles.shape[-1]

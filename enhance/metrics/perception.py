@@ -16,12 +16,12 @@ IMPAIRED = 0.1
 def piqe(image: Tensor, mask: Tensor | None = None) -> Tensor:
     """(sum of the distortions of the active blocks + 1) / (their number + 1) x 100; lower is better.
 
-    The image, divided by its maximum and rounded to levels of 0..255, is normalised: (I - mean) / (deviation + 1) over
+    The image, divided by its maximum and rounded to levels of 0..255, is normalized: (I - mean) / (deviation + 1) over
     Gaussian windows of 7 x 7, sigma 7/6. A block of 16 x 16 is active if its variance v is above 0.1. It is distorted,
     by 1 - v, if some 6 pixels in a row along one of its edges have a deviation below 0.1; and, by v, if it looks like
-    noise: sqrt(v) > 2 |sqrt(v) - r| / max(sqrt(v), r), r the ratio of the deviations of its centre and its surround.
+    noise: sqrt(v) > 2 |sqrt(v) - r| / max(sqrt(v), r), r the ratio of the deviations of its center and its surround.
 
-    Setting: as MATLAB's `piqe` and pypiqe: deviations divided by N - 1; the two middle columns are the centre; the
+    Setting: as MATLAB's `piqe` and pypiqe: deviations divided by N - 1; the two middle columns are the center; the
     surround is the block without its columns 8 and 10, which is what deleting the 8th and then the 9th column leaves;
     sides completed to multiples of 16 by mirroring. RGB as its ITU-R 601 luma, rounded.
 
@@ -66,8 +66,8 @@ def _has_flat_edge(tiles: Tensor) -> Tensor:
 
 
 def _is_noisy(tiles: Tensor, variance: Tensor) -> Tensor:
-    centre = tiles[..., 7:9].flatten(2).std(dim=2)
+    center = tiles[..., 7:9].flatten(2).std(dim=2)
     surround = tiles[..., [0, 1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15]].flatten(2).std(dim=2)
-    ratio = centre / surround
+    ratio = center / surround
     deviation = variance.sqrt()
     return deviation > 2 * (deviation - ratio).abs() / torch.maximum(deviation, ratio)

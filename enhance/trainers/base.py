@@ -1,7 +1,8 @@
-"""Trainer: what the one training loop needs to know of a network's way of training."""
+"""Trainer: base class of how a network is trained: its networks, optimizers, stream of batches, step and losses."""
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,16 +18,16 @@ from enhance.configuration import check_bounds
 from enhance.networks.base import EnhancementNetwork
 
 Losses = dict[str, Tensor]
-"""The losses of a step by name, detached scalars: what the log shows."""
+"""Losses of a step by name, detached scalars, for the log."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run trains on.
+    """Images that a run trains on.
 
     Attributes:
-        high: good images, with the maps that the trainer names in `maps`.
-        low: real bad images without a counterpart, for those that take some.
+        high: good images, with the maps that the trainer lists in `maps`.
+        low: real bad images, unpaired, for trainers that use them.
     """
 
     high: Source
@@ -34,27 +35,27 @@ class Sources:
 
 
 class Updater(Protocol):
-    """What the loop lends to a step: one call makes a loss into an update."""
+    """Callback: backpropagates a loss and steps that optimizer."""
 
     def __call__(self, name: str, loss: Tensor) -> None:
-        """Gradients of the loss, averaged over the processes and clipped, then a step of the optimiser `name`."""
+        """Backpropagate `loss`, average gradients over the processes, clip them, and step the optimizer `name`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What every trainer has; those of a network give their own defaults. Everything is in the checkpoint.
+    """Configuration that every trainer has; each network's subclass sets defaults. It is saved in checkpoints.
 
     Numbers beyond `enhance.configuration.BOUNDS` raise ValueError.
 
     Attributes:
-        steps: updates of the enhancing network in all.
+        steps: updates of the enhancing network in the whole run.
         batch_size: images of a step on each process.
-        size: side that images are resized to, pixels; a pair is drawn from; None leaves it.
-        crop: side of the random window that is trained on, pixels; None takes all.
-        recipe: the degradation: a name, or a recipe as TOML.
+        size: side that images are resized to, pixels; of a pair, a random one between the two; None keeps theirs.
+        crop: side of the random window that is cut out, pixels; None keeps the whole image.
+        recipe: degradation: name of a recipe, or its TOML text.
         channels: of the images, 1 or 3.
-        clip: largest norm of the gradient of an update; 0 for none.
-        seed: of the weights and of the stream.
+        clip: largest norm of the gradient of an update; 0 for no clipping.
+        seed: for the initial weights and for the stream.
     """
 
     steps: int
@@ -71,18 +72,18 @@ class Config:
 
 
 class Trainer(ABC):
-    """A network's way of training: its networks, its optimisers, its step. `enhance.training` does everything else.
+    """How a network is trained: its networks, optimizers and step. `enhance.training` has the loop around them.
 
     Class attributes:
-        name: what commands call it: that of its network.
-        config_class: its configuration.
-        needs_low: whether it trains on real bad images too (`Sources.low`): "no", "may", "must".
+        name: of its network, for commands and checkpoints.
+        config_class: class of its configuration.
+        needs_low: whether it uses real bad images (`Sources.low`): "no", "may" or "must".
 
     Attributes:
         config: of this run.
-        networks: everything with weights, saved and loaded as a whole; all of it lives on one device.
-        optimisers: by name; each updates the parameters it was made with.
-        maps: of the source's maps, those without which this configuration cannot train.
+        networks: every module with weights, saved and loaded together, on one device.
+        optimizers: by name; each updates the parameters it was made with.
+        maps: names of the source's maps that this configuration needs.
     """
 
     name: ClassVar[str]
@@ -90,56 +91,71 @@ class Trainer(ABC):
     needs_low: ClassVar[str] = "no"
 
     networks: nn.ModuleDict
-    optimisers: dict[str, Optimizer]
+    optimizers: dict[str, Optimizer]
     maps: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     @property
+    def optimisers(self) -> dict[str, Optimizer]:
+        """Former name of `optimizers`, for trainers written before."""
+        _warn_of_former_name()
+        return self.optimizers
+
+    @optimisers.setter
+    def optimisers(self, optimizers: dict[str, Optimizer]) -> None:
+        _warn_of_former_name()
+        self.optimizers = optimizers
+
+    @property
     @abstractmethod
     def enhancer(self) -> EnhancementNetwork:
-        """The network that enhances: it is validated, and it is what a checkpoint is used for."""
+        """The network that enhances images: it is validated, and loaded by `load_enhancer`."""
 
     @abstractmethod
     def stream(self, sources: Sources, **placing: Any) -> Stream[Any]:
-        """The batches of training; `placing` is workers, device, rank, world_size, cache_bytes: for the stream."""
+        """Batches to train on. `placing` goes to the stream: workers, device, rank, world_size, cache_bytes."""
 
     @abstractmethod
     def step(self, batch: Any, number: int, update: Updater) -> Losses:
-        """One step on one batch: forward, losses, and an `update` for each optimiser in turn.
+        """One training step: forward pass, losses, and an `update` for each optimizer in turn.
 
         Args:
-            batch: what `stream` yields, on the device.
-            number: of the step, from 0.
-            update: makes losses into updates; call it within the step, as often as there are optimisers.
+            batch: one of `stream`, on the device.
+            number: of the step, counted from 0.
+            update: call it once for each optimizer, with the loss that it minimizes.
         """
 
     def rate(self, number: int) -> Mapping[str, float]:
-        """The learning rate of each optimiser in step `number`; those not named keep theirs.
+        """Learning rate of each optimizer in step `number`; optimizers that are missing keep theirs.
 
-        Read `self.config.steps` here and not before: a run by epochs learns its steps from its stream.
+        Read `self.config.steps` here and not earlier: with `epochs` it is set once the stream is known.
         """
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What is neither weight nor optimiser and must survive a resume, such as an image pool: tensors, numbers."""
+        """State to save beside weights and optimizers, such as an image pool: tensors, numbers, texts, dicts, lists."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restores what `state` gave."""
+        """Restore what `state` returned."""
         if state:
             raise ValueError(f"trainer {self.name!r} has no state of its own; the checkpoint has {', '.join(state)}")
 
-    def parameters(self, optimiser: str) -> Iterator[nn.Parameter]:
-        """The parameters that an optimiser updates."""
-        for group in self.optimisers[optimiser].param_groups:
+    def parameters(self, optimizer: str) -> Iterator[nn.Parameter]:
+        """Parameters that an optimizer updates."""
+        for group in self.optimizers[optimizer].param_groups:
             yield from group["params"]
+
+
+def _warn_of_former_name() -> None:
+    warnings.warn("Trainer.optimisers is now called optimizers", DeprecationWarning, stacklevel=3)
 
 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Within it the weights of some networks gather no gradients, though gradients flow through them."""
+    """Context in which weights of modules get no gradients, while gradients flow through the modules."""
     weights = [weight for module in modules for weight in module.parameters() if weight.requires_grad]
     for weight in weights:
         weight.requires_grad_(False)

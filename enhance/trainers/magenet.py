@@ -86,7 +86,7 @@ class MAGEConfig(Config):
 class MAGETrainer(Trainer):
     """sum_s (L_char + L_edge) + 0.5 sum_k L_s^k on pairs, + lambda(t) L_con on real images.
 
-    Networks: `student`, which the optimiser updates, and `teacher`, its average, without gradients.
+    Networks: `student`, which the optimizer updates, and `teacher`, its average, without gradients.
     """
 
     name = "magenet"
@@ -114,7 +114,7 @@ class MAGETrainer(Trainer):
         self._teacher = deepcopy(self._student).requires_grad_(False) if config.teacher else None
         networks = {"student": self._student, "teacher": self._teacher}
         self.networks = nn.ModuleDict({name: net for name, net in networks.items() if net is not None})
-        self.optimisers = {"network": Adam(self._student.parameters(), config.lr, betas=(0.9, 0.999))}
+        self.optimizers = {"network": Adam(self._student.parameters(), config.lr, betas=(0.9, 0.999))}
         self.maps = () if config.rsp == "none" else ("vessels",)
 
     @property

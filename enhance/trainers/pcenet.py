@@ -64,7 +64,7 @@ class PCETrainer(Trainer):
         with seeded(config.seed):
             self._network = PCENet(config.channels, config.width, config.lpf)
         self.networks = nn.ModuleDict({"network": self._network})
-        self.optimisers = {"network": Adam(self._network.parameters(), config.lr, betas=(0.9, 0.999))}
+        self.optimizers = {"network": Adam(self._network.parameters(), config.lr, betas=(0.9, 0.999))}
 
     @property
     def enhancer(self) -> PCENet:

@@ -85,7 +85,7 @@ class SSPTrainer(Trainer):
             self._enhance = SSPGenerator(config.channels, config.width, config.depths, config.decoder, config.norm)
             self._judge = PatchDiscriminator(config.channels, config.d_width, config.d_layers)
         self.networks = nn.ModuleDict({"enhance": self._enhance, "judge": self._judge})
-        self.optimisers = {
+        self.optimizers = {
             "generator": Adam(self._enhance.parameters(), config.lr, betas=(0.5, 0.9)),
             "discriminator": Adam(self._judge.parameters(), config.lr, betas=(0.9, 0.999)),
         }
@@ -127,7 +127,7 @@ class SSPTrainer(Trainer):
     def rate(self, number: int) -> Mapping[str, float]:
         config = self.config
         lr = warm_up_then_halve(config.lr, config.lr_start, number, config.warm_up, config.halve_every)
-        return dict.fromkeys(self.optimisers, lr)
+        return dict.fromkeys(self.optimizers, lr)
 
 
 def _unit(image: Tensor) -> Tensor:

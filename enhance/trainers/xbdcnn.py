@@ -84,7 +84,7 @@ class XBDCNNTrainer(Trainer):
         with seeded(config.seed):
             self.network = XBDCNN(config.channels, config.width, config.level_width, config.maps, config.nle)
         self.networks = nn.ModuleDict({"enhancer": self.network})
-        self.optimisers = {"enhancer": torch.optim.Adam(self.network.parameters(), config.first_rate)}
+        self.optimizers = {"enhancer": torch.optim.Adam(self.network.parameters(), config.first_rate)}
 
     @property
     def enhancer(self) -> XBDCNN:

@@ -90,7 +90,7 @@ class ZhaoTrainer(Trainer):
         )
         generators = chain(self._enhance.parameters(), self._blur.parameters())
         judges = chain(self._judge_sharp.parameters(), self._judge_blurry.parameters())
-        self.optimisers = {
+        self.optimizers = {
             "generator": Adam(generators, config.lr, betas=(0.5, 0.999)),
             "discriminator": Adam(judges, config.lr, betas=(0.5, 0.999)),
         }
@@ -148,7 +148,7 @@ class ZhaoTrainer(Trainer):
 
     def rate(self, number: int) -> Mapping[str, float]:
         config = self.config
-        return dict.fromkeys(self.optimisers, linear_decay(config.lr, number, config.steps, config.decay))
+        return dict.fromkeys(self.optimizers, linear_decay(config.lr, number, config.steps, config.decay))
 
     def state(self) -> dict[str, Any]:
         return {name: pool.state() for name, pool in self._pools.items()}

@@ -239,7 +239,7 @@ def _prepare_step(trainer: Trainer, step: int, fabric: Fabric) -> None:
     """Learning rates and seed of a step: functions of its number, so that nothing of them needs to be saved."""
     torch.manual_seed(keyed.string_id(f"{trainer.config.seed} {step} {fabric.global_rank}"))
     for name, rate in trainer.rate(step).items():
-        for group in trainer.optimisers[name].param_groups:
+        for group in trainer.optimizers[name].param_groups:
             group["lr"] = rate
 
 

@@ -56,7 +56,7 @@ class Meter:
             RunError: a loss is not finite, in all processes alike.
         """
         values = self._values()
-        rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in trainer.optimisers.items()}
+        rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in trainer.optimizers.items()}
         seconds = time.perf_counter() - self._since
         line = {
             "step": self._steps[-1][0],

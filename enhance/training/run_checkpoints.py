@@ -104,7 +104,7 @@ class Checkpoints:
         load_weights(trainer, weights, average, self.run)
         state = read_state(self.run, weights)
         try:
-            for name, optimizer in trainer.optimisers.items():
+            for name, optimizer in trainer.optimizers.items():
                 optimizer.load_state_dict(state["optimisers"][name])
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -133,7 +133,7 @@ class Checkpoints:
             OSError: a file cannot be written; the checkpoints that are there are intact.
         """
         run = self.run
-        optimizers = {name: optimizer.state_dict() for name, optimizer in trainer.optimisers.items()}
+        optimizers = {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()}
         buffer = io.BytesIO()
         torch.save({"step": step, "optimisers": optimizers, **state}, buffer)
         data = buffer.getvalue()

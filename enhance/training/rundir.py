@@ -64,7 +64,7 @@ def write_failed(run: Path, failed: Mapping[str, str]) -> None:
 
 
 def check_sources(trainer: Trainer, sources: Sources) -> None:
-    """RunError where a trainer cannot train on these sources: images missing, of another colour, without maps."""
+    """RunError where a trainer cannot train on these sources: images missing, with other channels, without maps."""
     if trainer.needs_low == "must" and sources.low is None:
         raise RunError(f"{trainer.name} needs real bad images too (unpaired, low)")
     if trainer.needs_low == "no" and sources.low is not None:
@@ -75,7 +75,7 @@ def check_sources(trainer: Trainer, sources: Sources) -> None:
             continue
         channels, wanted = sample["image"].shape[0], trainer.config.channels
         if channels != wanted:
-            kind = {1: "grey images", 3: "colour images"}[channels]
+            kind = {1: "grey images", 3: "color images"}[channels]
             raise RunError(f"{source.title} has {kind}; channels = {wanted}: set channels={channels}")
         missing = [name for name in trainer.maps if name not in sample] if source is sources.high else []
         if missing:

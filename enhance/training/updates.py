@@ -30,7 +30,7 @@ class FabricUpdater:
         self._fabric, self._trainer = fabric, trainer
 
     def __call__(self, name: str, loss: Tensor) -> None:
-        optimizer = self._trainer.optimisers[name]
+        optimizer = self._trainer.optimizers[name]
         parameters = list(self._trainer.parameters(name))
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self._fabric.device.type, enabled=False):  # backward runs in the types of forward
