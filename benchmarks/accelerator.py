@@ -12,7 +12,9 @@ from benchmarks import peers
 from benchmarks.peers import Absent, Call, Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, measure
-from degrade.models.fundus import sampling as law
+from degrade import base
+from degrade.models.fundus import sampling
+from degrade.packing import pack
 
 COPY = "copy of the batch"
 FEW = 8  # images for gradients, whose graph keeps some twenty batches
@@ -26,7 +28,7 @@ def chain(sizes: Sequence[int] = (256, 512, 1024), batch: int = 64, rounds: int 
 def _chain(size: int, batch: int, rounds: int, device: str) -> list[Row]:
     image, mask, keys = fundus(batch, size, device)
     d = degrade.recipe("cofe-net", type="111")
-    p = d.draw(keys, size, size)
+    p = d.draw(keys.cpu(), size, size)
     few = min(FEW, batch)
     leaf = image[:few].clone().requires_grad_()
     target = torch.empty_like(image)
@@ -36,13 +38,14 @@ def _chain(size: int, batch: int, rounds: int, device: str) -> list[Row]:
 
     def kernels() -> Call:
         fused = _fused(device)
-        most = law.bounds(d.settings, size, size)
-        return lambda: fused(image, p, mask, most)
+        packed = pack(d.parameter_table, p, d.parameter_table.count(p)).to(image.device)
+        most = sampling.largest(d.settings, size, size)
+        call = base.Call(image, p, packed, mask, lambda: most, d.settings)
+        return lambda: fused(call)
 
     candidates: dict[str, Make] = {
         "default": lambda: lambda: d(image, keys, mask),
         "default, field of view estimated": lambda: lambda: d(image, keys),
-        "default in a CUDA graph": peers.tried(lambda: _graph(lambda: d(image, keys, mask), device)),
         "kernels alone, parameters drawn before": kernels,
         "kernels alone in a CUDA graph": peers.tried(lambda: _graph(kernels(), device)),
         "with gradients, forward": lambda: lambda: d(leaf, keys[:few], mask[:few]),

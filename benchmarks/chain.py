@@ -13,7 +13,6 @@ from benchmarks import peers
 from benchmarks.peers import Call, Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, Spread, measure, peak_extra_bytes, set_threads
-from degrade.models.fundus import inplace
 
 SCRIPT, KINDER, COPY = "per-image script, float64", "per-image script, float32", "copy of the batch"
 FEW = 4  # images for the script and for gradients, which take long
@@ -59,9 +58,9 @@ def _candidates(size: int, batch: int, compiled: bool) -> tuple[dict[str, Make],
     leaf = image[:few].clone().requires_grad_()
     target = torch.empty_like(image)
 
-    def in_place() -> object:
-        p = d.draw(keys, size, size)
-        return inplace.degrade(image, p, mask, torch.float32, exact=False, emulate_8bit=False)
+    def definition() -> object:
+        with degrade.backend("reference"):
+            return d(image[:few], keys[:few], mask[:few])
 
     def backward() -> None:
         d(leaf, keys[:few], mask[:few]).sum().backward()
@@ -74,7 +73,7 @@ def _candidates(size: int, batch: int, compiled: bool) -> tuple[dict[str, Make],
     candidates: dict[str, Make] = {
         "default": lambda: lambda: d(image, keys, mask),
         "default, field of view estimated": lambda: lambda: d(image, keys),
-        "torch, in place": lambda: in_place,
+        "definition, in torch": lambda: definition,
         "with gradients, forward": lambda: lambda: d(leaf, keys[:few], mask[:few]),
         "with gradients, forward and backward": lambda: backward,
     }
@@ -85,7 +84,7 @@ def _candidates(size: int, batch: int, compiled: bool) -> tuple[dict[str, Make],
         KINDER: lambda: _script(size, np.float32),
         COPY: lambda: lambda: target.copy_(image),
     }
-    fewer = {name: few for name in candidates if name.startswith("with gradients")}
+    fewer = {name: few for name in candidates if name.startswith(("with gradients", "definition"))}
     return candidates, dict.fromkeys(candidates, batch) | fewer | dict.fromkeys((SCRIPT, KINDER), FEW)
 
 

@@ -1,7 +1,7 @@
 """Single stages of ours against the nearest single operation of other libraries, float32, on the same images.
 
 Blur and colour are the same operation everywhere and the table says how far apart the pictures are. Noise has the same
-law. Halo, hole and spots have no counterpart: albumentations' RandomSunFlare and Spatter, kornia's
+sampling. Halo, hole and spots have no counterpart: albumentations' RandomSunFlare and Spatter, kornia's
 RandomGaussianIllumination and their like draw other things, so that their times would say nothing.
 """
 
@@ -21,7 +21,7 @@ from benchmarks import peers
 from benchmarks.peers import Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, measure, set_threads
-from degrade.ops.blur import REFERENCE_SIDE
+from degrade.ops.constants import REFERENCE_SIDE
 
 TAPS, SIGMA = 7, 10 / REFERENCE_SIDE
 BRIGHTNESS, CONTRAST, SATURATION = 1.1, 0.8, 1.2

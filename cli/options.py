@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -105,7 +105,7 @@ def read_recipe(recipe: str, type_: str | None = None, changes: Iterable[str] = 
         raise Refusal(argument, str(error)) from None
 
 
-def _change(change: str, table: dict[str, Setting]) -> tuple[str, Any]:
+def _change(change: str, table: Mapping[str, Setting]) -> tuple[str, Any]:
     name, equals, text = (part.strip() for part in change.partition("="))
     if not equals:
         raise Refusal("--set", f"{change!r} is not NAME=VALUE, such as brightness=0.8")

@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import Any
 
 from degrade import fov, models, phantom, stream
-from degrade.base import Degradation, Parameters
+from degrade.backend import backend
+from degrade.base import Degradation
+from degrade.parameters import Parameters
 from degrade.recipes import RECIPES, recipe
 from degrade.rng.keyed import fold_in, make_keys
 from degrade.sequence import SeqLC
@@ -22,6 +24,7 @@ __all__ = [
     "Parameters",
     "SeqLC",
     "__version__",
+    "backend",
     "fold_in",
     "fov",
     "make_keys",

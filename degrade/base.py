@@ -5,27 +5,52 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from degrade.backend import Operation, run
 from degrade.isolation import check_storage, without_autocast
+from degrade.packing import Packed, pack
+from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import Choice, Setting, Value, read_settings
+from degrade.settings import Setting, Value, declared, describe, read_settings
 from degrade.text import parse_toml
-
-Parameters = dict[str, Tensor]
-"""What was done to each sample: names to tensors, (B, ...) each. Lengths are fractions of the shorter side."""
+from degrade.toml import commented
 
 SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a model, as its definition and its compiled twins get it.
+
+    Args:
+        image: (B, C, H, W) float in [0, 1]; float32 or float64 for the definition.
+        parameters: (B, ...) each, on the image's device.
+        packed: the same as one table; None while torch.compile traces.
+        mask: (B, 1, H, W) float32 or float64; None for models without a field of view.
+        largest: gives at least the largest value of each kernel's size in the batch, which decides the shapes of the
+            work.
+        settings: of the recipe.
+    """
+
+    image: Tensor
+    parameters: Parameters
+    packed: Packed | None
+    mask: Tensor | None
+    largest: Callable[[], Mapping[str, float]]
+    settings: Mapping[str, Value]
 
 
 class Degradation(nn.Module, ABC):
     """A degradation with the ranges that its parameters are drawn from.
 
-    Subclasses declare their settings in `settings_table` and implement `_draw` and `_degrade`.
+    Subclasses declare their settings in the signature of `__init__` and their parameters in `parameter_table`, and
+    implement `_draw` and `_define`.
 
     Images are float tensors (B, C, H, W) in [0, 1], C = 1 or 3, H and W at least 32, on any device; the result has
     their shape and type. float16 and bfloat16 are computed in float32. Nothing given is ever changed. Calls leave
@@ -34,40 +59,51 @@ class Degradation(nn.Module, ABC):
     Args:
         name: what the recipe is called.
         citation: where it comes from.
-        validate: look for NaN and values outside [0, 1] on a GPU too, which then has to be waited for; images on a
-            CPU are always looked at.
-        settings: values for entries of `settings_table`; a number is fixed, a pair is drawn uniformly per sample.
+        validate: look for NaN and values outside the allowed range in images and parameters on a GPU too, which then
+            has to be waited for; those on a CPU are always looked at.
+        given: values for the settings; a number is fixed, a pair is drawn uniformly per sample.
     """
 
-    settings_table: ClassVar[dict[str, Setting]] = {}
+    settings_table: ClassVar[Mapping[str, Setting]] = {}
+    parameter_table: ParameterTable = ParameterTable()
+    operation: ClassVar[Operation] = Operation("identity")
     channels: ClassVar[tuple[int, ...]] = (1, 3)
-    looks_at_values: ClassVar[bool] = False  # whether `_degrade` itself refuses what is not in [0, 1]
+    has_field_of_view: ClassVar[bool] = False
 
-    def __init__(self, name: str = "", citation: str = "", validate: bool = False, **settings: Any) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in cls.__dict__:
+            cls.settings_table = declared(cls.__init__)
+            cls.__doc__ = f"{cls.__doc__ or ''}\n\n{describe(cls.settings_table)}"
+
+    def __init__(self, name: str, citation: str, validate: bool, given: Mapping[str, Any]) -> None:
         super().__init__()
         self.validate = validate
         self.name = name
         self.citation = citation
-        self.settings: dict[str, Value] = read_settings(self.settings_table, settings)
+        chosen = {setting: given[setting] for setting in self.settings_table if setting in given}
+        self.settings: dict[str, Value] = read_settings(self.settings_table, chosen)
         self.compiled = False
 
     # the interface
 
     def draw(self, keys: Tensor, height: int, width: int) -> Parameters:
-        """Draws the parameters of one degradation per key.
+        """Draw the parameters of one degradation per key.
 
         Args:
             keys: (B,) int64, from `make_keys`.
             height, width: of the images, in pixels. Only their ratio matters.
 
         Returns:
-            names to tensors, (B, ...) each, on the keys' device.
+            names to tensors, (B, ...) each, on the keys' device. They are drawn on the CPU: keys on a GPU are copied
+            there, which waits for the GPU.
         """
         if keys.ndim != 1 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 of shape (B,); got {keys.dtype} of shape {tuple(keys.shape)}")
         check_storage(keys)
-        with without_autocast(keys.device):
-            return self._draw(keys, height, width)
+        with without_autocast(torch.device("cpu")):
+            drawn = self._draw(keys.cpu(), height, width)
+        return drawn if keys.device.type == "cpu" else self._packed(drawn).to(keys.device).unpack()
 
     def apply(
         self,
@@ -75,15 +111,20 @@ class Degradation(nn.Module, ABC):
         parameters: Parameters | None = None,
         mask: Tensor | None = None,
     ) -> Any:
-        """Applies given parameters: differentiable in the image and in every continuous parameter.
+        """Apply given parameters: differentiable in the image and in every continuous parameter.
 
         Args:
             image: (B, C, H, W) in [0, 1].
-            parameters: as `draw` returns them, for B samples.
+            parameters: as `draw` returns them, for B samples, on the CPU or on the image's device; docs/parameters.md
+                says what is allowed. On a GPU they are moved into their allowed ranges unless `validate` is set.
             mask: (B, 1, H, W), 1 inside the field of view; estimated from the image if not given.
 
         Returns:
             (B, C, H, W) in [0, 1].
+
+        Raises:
+            ValueError: a parameter that is missing, of another shape, not finite or out of its range, by name.
+            TypeError: a parameter that is of another type.
 
         `nn.Module.apply(function)`, which this name hides, still works: it is meant when a function is given.
         """
@@ -92,38 +133,44 @@ class Degradation(nn.Module, ABC):
         if parameters is None:
             raise TypeError("apply needs parameters, as draw returns them; to draw and apply, call the module itself")
         self._check_image(image, mask)
-        self._check_parameters(parameters, image)
         with without_autocast(image.device):
-            return self._degrade(image, parameters, mask, drawn=False)
+            return self._degrade(image, *self._checked(parameters, image), mask)
 
     def forward(self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Degrades a batch: `sample` without the parameters."""
+        """Degrade a batch: `sample` without the parameters."""
         return self.sample(image, keys, mask)[0]
 
     def sample(
         self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Parameters]:
-        """Draws parameters and applies them.
+        """Draw parameters and apply them.
 
         Args:
             image: (B, C, H, W) in [0, 1].
-            keys: (B,) int64, one per sample, from `make_keys`; if not given, from torch's global generator.
+            keys: (B,) int64, one per sample, from `make_keys`; if not given, from torch's global generator. Keys on
+                the CPU cost no waiting for a GPU.
             mask: (B, 1, H, W), 1 inside the field of view; estimated from the image if not given.
 
         Returns:
-            the degraded images, and the parameters that `apply` makes them again from.
+            the degraded images, and the parameters, on the images' device, that `apply` makes them again from.
         """
         self._check_image(image, mask)
         if keys is None:
-            keys = keyed.random_keys(image.shape[0], image.device)
+            keys = keyed.random_keys(image.shape[0])
         if keys.shape != image.shape[:1]:
             raise ValueError(f"keys has shape {tuple(keys.shape)} for {image.shape[0]} images; give one key per image")
-        parameters = self.draw(keys.to(image.device), *image.shape[-2:])
+        height, width = image.shape[-2:]
+        parameters, packed = self.draw(keys.cpu(), height, width), None
+        if not torch.compiler.is_compiling():
+            packed = self._packed(parameters).to(image.device)
+            if image.device.type != "cpu":
+                parameters = packed.unpack()
         with without_autocast(image.device):
-            return self._degrade(image, parameters, mask, drawn=True), parameters
+            largest = functools.partial(self._largest_drawn, height, width)
+            return self._degrade(image, parameters, packed, largest, mask), parameters
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Has torch.compile compile, at the next call, what the model says is worth it; the rest stays as it is.
+        """Have torch.compile compile, at the next call, what the model says is worth it; the rest stays as it is.
 
         Use this, not torch.compile on the module: random numbers are drawn outside of the graph, and keep their bits.
         """
@@ -138,16 +185,16 @@ class Degradation(nn.Module, ABC):
 
     def stages(self, parameters: Parameters) -> dict[str, Parameters]:
         """The stages that these parameters go through, in order: names to parameters with which only that one acts."""
-        return {"degraded": parameters}
+        names = dict.fromkeys(p.stage for p in self.parameter_table if p.stage and p.neutral is not None)
+        return {name: self.parameter_table.only(parameters, name) for name in names} or {"degraded": parameters}
 
     def to_toml(self) -> str:
         """The recipe as TOML that `recipe` reads back: every setting with its unit and meaning as a comment."""
-        lines = [f"# {line}" for line in self.citation.splitlines()]
-        lines.append(f"recipe = {_toml(self.name)}")
+        entries: list[tuple[str, Value, str]] = [("recipe", self.name, "")]
         for name, setting in self.settings_table.items():
-            unit = f"[{setting.unit}] " if not isinstance(setting, Choice) and setting.unit else ""
-            lines += ["", f"# {unit}{setting.meaning}", f"{name} = {_toml(self.settings[name])}"]
-        return "\n".join(lines) + "\n"
+            unit = f"[{setting.unit}] " if setting.unit else ""
+            entries.append((name, self.settings[name], unit + setting.meaning))
+        return commented(entries, self.citation)
 
     def extra_repr(self) -> str:
         """The recipe's name and whatever differs from the model's defaults."""
@@ -155,15 +202,82 @@ class Degradation(nn.Module, ABC):
         changed = (f"{k}={v}" for k, v in self.settings.items() if v != table[k].read(k, table[k].default))
         return ", ".join([repr(self.name), *changed])
 
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What a call computes, for `degrade.backend.explain`."""
+        return (self.operation,)
+
+    def refuses(self, name: str, image: Tensor) -> str:
+        """Why a backend cannot degrade these images with this recipe; empty if it can."""
+        return ""
+
     # for subclasses
 
     @abstractmethod
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
-        """Parameters for (B,) keys and images of this height and width."""
+        """Parameters for (B,) keys on the CPU and images of this height and width."""
 
     @abstractmethod
-    def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
-        """The work; `drawn` says that the parameters come from this recipe and so lie within its ranges."""
+    def _define(self, call: Call) -> Tensor:
+        """The definition: plain torch, on every device, differentiable."""
+
+    def _largest_drawn(self, height: int, width: int) -> Mapping[str, float]:
+        """At least the largest size of each kernel that this recipe can draw; the same for every batch."""
+        return {}
+
+    # checks, and the way to a backend
+
+    def _degrade(
+        self,
+        image: Tensor,
+        parameters: Parameters,
+        packed: Packed | None,
+        largest: Callable[[], Mapping[str, float]],
+        mask: Tensor | None,
+    ) -> Tensor:
+        dtype = image.dtype if image.dtype == torch.float64 else torch.float32
+        if self.has_field_of_view:
+            mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
+        call = Call(image, parameters, packed, mask, largest, self.settings)
+        tensors = (image, *parameters.values()) if mask is None else (image, mask, *parameters.values())
+        gradients = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
+        refuses = functools.partial(self.refuses, image=image)
+        degraded: Tensor = run(self.operation, self._by_definition, (call,), image.device, gradients, refuses)
+        return degraded.to(image.dtype)
+
+    def _by_definition(self, call: Call) -> Tensor:
+        if call.image.device.type == "cpu":  # twins for a CPU look at the values themselves
+            check_values(call.image.detach())
+        dtype = call.image.dtype if call.image.dtype == torch.float64 else torch.float32
+        parameters = {
+            p.name: call.parameters[p.name].to(call.image.device, dtype if p.kind == "real" else p.dtype)
+            for p in self.parameter_table
+        }
+        return self._define(Call(call.image.to(dtype), parameters, call.packed, call.mask, call.largest, call.settings))
+
+    def _packed(self, parameters: Parameters) -> Packed:
+        return pack(self.parameter_table, parameters, self.parameter_table.count(parameters))
+
+    def _checked(
+        self, parameters: Parameters, image: Tensor
+    ) -> tuple[Parameters, Packed | None, Callable[[], Mapping[str, float]]]:
+        """Given parameters on the image's device, the same packed, and their largest values."""
+        if not isinstance(parameters, Mapping):
+            raise TypeError(f"parameters must be a dictionary, as draw returns it; got {type(parameters).__name__}")
+        count = self.parameter_table.check_shapes(parameters, image.shape[0])
+        parameters = {name: parameters[name] for name in self.parameter_table.names}
+        for value in parameters.values():
+            check_storage(value)
+        packed = pack(self.parameter_table, parameters, count)
+        if packed.rows.device.type == "cpu" or self.validate:
+            packed.check()
+        else:
+            packed = packed.clamped()
+        largest = functools.partial(packed.largest)
+        on_device = packed.to(image.device)
+        if image.device.type != "cpu" and not any(value.requires_grad for value in parameters.values()):
+            parameters = on_device.unpack()
+        return parameters, on_device, largest
 
     def _check_image(self, image: Tensor, mask: Tensor | None) -> None:
         kind = type(self).__name__
@@ -178,24 +292,10 @@ class Degradation(nn.Module, ABC):
                 f"{kind} takes images (B, C, H, W) with C in {self.channels}, H and W at least {SMALLEST_SIDE}; "
                 f"got shape {tuple(image.shape)}"
             )
-        if not self.looks_at_values and (image.device.type == "cpu" or self.validate):
+        if image.device.type != "cpu" and self.validate:
             check_values(image.detach())
         if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
             raise ValueError(f"mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}")
-
-    @functools.cached_property
-    def _names(self) -> tuple[str, ...]:
-        """Of the parameters, which no draw is without."""
-        return tuple(self.draw(torch.zeros(1, dtype=torch.int64, device="cpu"), SMALLEST_SIDE, SMALLEST_SIDE))
-
-    def _check_parameters(self, parameters: Mapping[str, Tensor], image: Tensor) -> None:
-        for name in self._names:
-            if name not in parameters:
-                raise ValueError(f"parameters lack {name!r}; they have {', '.join(parameters)}")
-        for name, value in parameters.items():
-            check_storage(value)
-            if value.shape[:1] != image.shape[:1]:
-                raise ValueError(f"parameter {name!r} has shape {tuple(value.shape)} for {image.shape[0]} images")
 
 
 def check_values(image: Tensor) -> None:
@@ -225,11 +325,3 @@ _BITS: dict[torch.dtype, tuple[Any, Any]] = {
 def read_toml(text: str) -> dict[str, Any]:
     """The settings in a recipe's TOML, lists as pairs; its tables (what a command notes beside them) left out."""
     return {name: value for name, value in parse_toml(text).items() if not isinstance(value, dict)}
-
-
-def _toml(value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(end) for end in value) + "]"
-    return repr(value) if isinstance(value, float) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

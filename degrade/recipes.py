@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from degrade.base import Degradation, read_toml
-from degrade.models.cataract import Cataract
-from degrade.models.cornea import Cornea
-from degrade.models.fundus import Fundus
-from degrade.models.xray import PoissonGaussian
+from degrade.models import Cataract, Cornea, Fundus, PoissonGaussian
 from degrade.settings import closest
 from degrade.text import TextError, read_text, shown
 
@@ -105,7 +102,8 @@ def recipe(name_or_toml: str | os.PathLike[str], **overrides: Any) -> Degradatio
         raise ValueError(f"unknown recipe {shown(text)}{closest(str(text)[:100], RECIPES)}")
     preset = RECIPES[text]
     chosen = {**preset.settings, **settings, **overrides}
-    for name in ("name", "citation"):
-        if name in chosen:
-            raise ValueError(f"unknown setting {name!r}{closest(name, preset.model.settings_table)}")
-    return preset.model(text, preset.citation, **chosen)
+    table = preset.model.settings_table
+    if unknown := next((name for name in chosen if name not in table), None):
+        raise ValueError(f"unknown setting {unknown!r}{closest(unknown, table)}")
+    make: Callable[..., Degradation] = preset.model
+    return make(text, preset.citation, **chosen)

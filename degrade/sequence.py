@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from degrade.base import Degradation, Parameters
+from degrade.base import Degradation
+from degrade.parameters import Parameters
 from degrade.rng import keyed
 
 

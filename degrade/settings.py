@@ -1,13 +1,20 @@
-"""What a recipe may say: named ranges and options, each with its unit, its limits and its meaning."""
+"""Settings of recipes: named ranges and options, each with its unit, its limits and its meaning.
+
+A model declares them once, as annotations in the signature of its constructor (`declared` reads them):
+
+    def __init__(self, *, sigma: Annotated[Span, drawn((0, 255), "grey levels", "noise")] = (0, 20)) -> None: ...
+"""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -15,6 +22,9 @@ from torch import Tensor
 from degrade.text import shown
 
 Value = bool | float | str | tuple[float, float]
+
+Span = float | tuple[float, float]
+"""A number, which is fixed, or a pair (low, high), from which each sample's value is drawn."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Choice:
     default: str | bool
     choices: tuple[str | bool, ...]
     meaning: str
+    unit: str = ""
 
     def read(self, name: str, value: Any) -> Value:
         """`value` if it is one of the choices; ValueError otherwise."""
@@ -79,6 +90,46 @@ class Number:
 
 
 Setting = Range | Choice | Number
+
+
+def drawn(limits: tuple[float, float], unit: str, meaning: str, whole: bool = False) -> Range:
+    """A `Range` for the annotation of an argument, whose default is the argument's."""
+    return Range(limits[0], limits, unit, meaning, whole)
+
+
+def choice(meaning: str, *choices: str | bool) -> Choice:
+    """A `Choice` for the annotation of an argument: a switch unless there are `choices`."""
+    allowed = choices or (False, True)
+    return Choice(allowed[0], allowed, meaning)
+
+
+def fixed(limits: tuple[float, float], unit: str, meaning: str) -> Number:
+    """A `Number` for the annotation of an argument, whose default is the argument's."""
+    return Number(limits[0], limits, unit, meaning)
+
+
+def declared(constructor: Callable[..., Any]) -> dict[str, Setting]:
+    """The settings in a constructor's signature: its arguments that are annotated with one, and their defaults."""
+    hints = get_type_hints(constructor, include_extras=True)
+    found: dict[str, Setting] = {}
+    for name, argument in inspect.signature(constructor).parameters.items():
+        for note in getattr(hints.get(name), "__metadata__", ()):
+            if isinstance(note, (Range, Choice, Number)):
+                found[name] = replace(note, default=argument.default)
+    return found
+
+
+def describe(table: Mapping[str, Setting]) -> str:
+    """Settings as a section of a docstring."""
+    lines = ["Settings:"]
+    for name, setting in table.items():
+        if isinstance(setting, Choice):
+            allowed = "one of " + ", ".join(map(str, setting.choices))
+        else:
+            allowed = f"within [{setting.limits[0]:g}, {setting.limits[1]:g}] {setting.unit}".rstrip()
+        text = f"{name}: {setting.meaning}; {allowed}. Default: {setting.default}."
+        lines += textwrap.wrap(text, 112, initial_indent=8 * " ", subsequent_indent=12 * " ")
+    return "\n".join(lines) if table else ""
 
 
 def read_settings(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Value]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+import degrade
 from degrade import Degradation, Parameters
-from degrade.models.fundus import model
-from degrade.models.fundus.model import Route
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -38,31 +37,30 @@ def _shared(name: str) -> Path:
 Apply = Callable[[Degradation, Tensor, Parameters, Tensor], Tensor]
 
 
-_ROUTES = [pytest.param(route, marks=pytest.mark.slow if route is Route.TRITON else ()) for route in Route]
+_BACKENDS = [pytest.param(name, marks=pytest.mark.slow if name == "gpu" else ()) for name in degrade.backend.names]
+
+
+@pytest.fixture(params=_BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each backend in turn, for all calls of the test.
+
+    Triton's kernels run on the CPU, in its interpreter, where there is no GPU. What a backend does not serve (8-bit
+    rounding, gradients) the definition does.
+    """
+    name: str = request.param
+    if name != "reference":
+        pytest.importorskip({"cpu": "numba", "gpu": "triton"}[name])
+    with degrade.backend(name):
+        yield name
 
 
 @pytest.fixture
-def interpreted(request: pytest.FixtureRequest) -> bool:
-    """Whether the test's route runs in Triton's interpreter, a hundred times slower: fewer pictures do there."""
-    return request.node.callspec.params.get("apply") is Route.TRITON and not torch.cuda.is_available()
+def interpreted(backend: str) -> bool:
+    """Whether the test runs in Triton's interpreter, a hundred times slower: fewer pictures do there."""
+    return backend == "gpu" and not torch.cuda.is_available()
 
 
-@pytest.fixture(params=_ROUTES, ids=lambda route: route.value)
-def apply(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Apply:
-    """`d.apply` on each of the routes of the fundus model, so that the same tests run over all of them.
-
-    Triton's kernels run on the CPU, in its interpreter, where there is no GPU. What a route does not serve (8-bit
-    rounding, `exact` fields on a GPU) goes the way that `choose` has for it.
-    """
-    route: Route = request.param
-    for package in (route.value,) if route in (Route.NUMBA, Route.TRITON) else ():
-        pytest.importorskip(package)
-
-    def chosen(image: Tensor, *, differentiable: bool, exact: bool, emulate_8bit: bool) -> Route:
-        if differentiable:
-            return Route.BATCHED
-        served = not emulate_8bit or route in (Route.BATCHED, Route.IN_PLACE)
-        return route if served and not (exact and route is Route.TRITON) else Route.IN_PLACE
-
-    monkeypatch.setattr(model, "choose", chosen)
+@pytest.fixture
+def apply(backend: str) -> Apply:
+    """`d.apply` on each of the backends."""
     return lambda d, image, parameters, mask: d.apply(image, parameters, mask)

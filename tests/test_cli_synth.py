@@ -39,7 +39,7 @@ def test_manifest_and_pictures_are_those_of_the_library(pairs):
     for line in lines:
         key = degrade.make_keys(5, [line["id"]], view=line["view"])
         assert line["key"] == str(key.item())
-        drawn, noted = d.draw(key, 64, 64), from_record(line["parameters"])
+        drawn, noted = d.draw(key, 64, 64), from_record(d.parameter_table, line["parameters"])
         assert drawn.keys() == noted.keys()
         assert all(torch.equal(drawn[name], noted[name]) for name in drawn)
         clean = image_io.to_float(image_io.read(pairs / f"clean/{line['id']}.png"))[None]

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 import degrade
 from degrade import Parameters
-from degrade.models.fundus import sampling as law
+from degrade.models.fundus.constants import TINTS, TYPES
+from degrade.models.fundus.table import PARAMETERS, STAGE_BITS
 from tests import reference
 from tests.conftest import Apply
 
@@ -39,7 +40,7 @@ def by_reference(image: np.ndarray, p: Parameters, mask: np.ndarray) -> np.ndarr
         return float(p[name][0]) * scale
 
     x = reference.colour(image, *(one(name) for name in ("brightness", "contrast", "saturation")))
-    tint = next(i for i, t in enumerate(law.TINTS) if np.allclose(np.array(t) / 255, p["halo_color"][0]))
+    tint = next(i for i, t in enumerate(TINTS) if np.allclose(np.array(t) / 255, p["halo_color"][0]))
     column, row = center("halo_center")
     reach = 2 * max(column, 512 - column, row, 512 - row)
     # the drawn diameter is known through its radius and its kernel: an even number below it, and reach less it
@@ -207,16 +208,16 @@ def test_grey_images(recipe: str, apply: Apply) -> None:
 # --- the types -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", law.TYPES)
+@pytest.mark.parametrize("code", TYPES)
 def test_a_type_is_what_its_digits_say(code: str, apply: Apply) -> None:
     image, _ = photograph(64, 2)
     everywhere = torch.ones(2, 1, 64, 64)
     d = degrade.recipe("cofe-net", type=code, exact=True)
     p = d.draw(degrade.make_keys(1, 2), 64, 64)
     by_hand = image
-    for stage, (bit, _) in law.STAGES.items():
+    for stage, bit in STAGE_BITS.items():
         if p["type"][0] & bit:
-            alone = {**law.neutral(p, keep=(stage,)), "type": torch.full_like(p["type"], bit)}
+            alone = {**PARAMETERS.only(p, stage), "type": torch.full_like(p["type"], bit)}
             by_hand = apply(d, by_hand, alone, everywhere)
     assert (apply(d, image, p, everywhere) - by_hand).abs().max() < 1e-5
 

@@ -9,7 +9,7 @@ from torch import Tensor
 import degrade
 from degrade import Parameters
 from degrade.models.fundus import model
-from degrade.models.fundus import sampling as law
+from degrade.models.fundus.table import PARAMETERS, STAGE_BITS
 
 CONTINUOUS = {
     "colour": ["brightness", "contrast", "saturation"],
@@ -43,7 +43,7 @@ def smooth_case() -> tuple[Tensor, Parameters, Tensor]:
 def test_gradcheck(stage: str) -> None:
     image, p, mask = smooth_case()
     d = degrade.recipe("cofe-net-paper", softness=3 / 32)
-    alone = {**law.neutral(p, keep=(stage,)), "type": torch.full_like(p["type"], law.STAGES[stage][0])}
+    alone = {**PARAMETERS.only(p, stage), "type": torch.full_like(p["type"], STAGE_BITS[stage])}
     names = CONTINUOUS[stage]
 
     def run(image: Tensor, *values: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def test_gradcheck(stage: str) -> None:
 def test_every_continuous_parameter_has_a_gradient(stage: str) -> None:
     image, p, mask = smooth_case()
     d = degrade.recipe("cofe-net-paper", softness=3 / 32)
-    bit = law.STAGES[stage][0]
+    bit = STAGE_BITS[stage]
     for name in CONTINUOUS[stage]:
         leaf = p[name].clone().requires_grad_()
         degraded = d.apply(image, {**p, name: leaf, "type": torch.full_like(p["type"], bit)}, mask)
@@ -69,7 +69,7 @@ def test_every_continuous_parameter_has_a_gradient(stage: str) -> None:
 
 def test_emulated_rounding_is_transparent_to_gradients() -> None:
     image, p, mask = smooth_case()
-    p["type"].fill_(law.ILLUMINATION)
+    p["type"].fill_(1)
     gradients = []
     for emulate in (False, True):
         leaf = image.clone().requires_grad_()

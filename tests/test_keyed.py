@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import degrade
 from degrade.rng import keyed
 from degrade.rng.keyed import fold_in, make_keys, normals, philox, uniforms, view_keys, words
 
@@ -29,26 +30,21 @@ PINNED_UNIFORM = 0.6829758549574763
 int64s = st.integers(-(2**63), 2**63 - 1)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize(("counter", "key", "output"), VECTORS)
-def test_published_vectors(
-    monkeypatch: pytest.MonkeyPatch, compiled: bool, counter: list[int], key: list[int], output: list[int]
-) -> None:
-    """The definition in torch's arithmetic, and Numba's loop where it is installed."""
-    if not compiled:
-        monkeypatch.setattr(keyed.kernels, "numba_serves", lambda device: False)
+def test_published_vectors(backend: str, counter: list[int], key: list[int], output: list[int]) -> None:
     tensors = [torch.tensor([word]) for word in (*counter, *key)]
-    assert [int(word) for word in philox(*tensors)] == output
+    with degrade.backend(backend):
+        assert [int(word) for word in philox(*tensors)] == output
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_keys_are_pinned(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_keys_are_pinned(backend: str) -> None:
     """Data sets are made again from their seed: these numbers may never change."""
-    if not compiled:
-        monkeypatch.setattr(keyed.kernels, "numba_serves", lambda device: False)
-    assert make_keys(0, ["left/drive_01", "right/drive_01"]).tolist() == PINNED_NAMES
-    assert make_keys(7, torch.tensor([0, 1, 2**40]), epoch=3, view=2).tolist() == PINNED_NUMBERS
-    assert uniforms(make_keys(0, 1), {"brightness": 1})["brightness"].item() == PINNED_UNIFORM
+    with degrade.backend(backend):
+        assert make_keys(0, ["left/drive_01", "right/drive_01"]).tolist() == PINNED_NAMES
+        assert make_keys(7, torch.tensor([0, 1, 2**40]), epoch=3, view=2).tolist() == PINNED_NUMBERS
+        assert uniforms(make_keys(0, 1), {"brightness": 1})["brightness"].item() == PINNED_UNIFORM
 
 
 @settings(deadline=None)  # the first call compiles
@@ -63,8 +59,7 @@ def test_loops_give_the_bits_of_the_definition(keys: list[int], data: list[int],
         every_other = torch.stack((mine, mine), 1)[:, 0]  # not contiguous
         return [folded, fold_in(every_other, "a"), *uniforms(every_other, streams or {"one": 1}).values()]
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(keyed.kernels, "numba_serves", lambda device: False)
+    with degrade.backend("reference"):
         expected = made()
     for ours, theirs in zip(made(), expected, strict=True):
         assert ours.dtype == theirs.dtype

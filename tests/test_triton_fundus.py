@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch.nn import functional
 
 import degrade
 from degrade import Parameters
+from degrade.base import Call
 from degrade.models.fundus import Fundus
-from degrade.models.fundus import reference as stages
-from degrade.models.fundus import sampling as law
+from degrade.models.fundus.constants import ILLUMINATION
 from degrade.models.fundus.release import from_cofe_net
+from degrade.models.fundus.table import PARAMETERS
+from degrade.packing import pack
 from tests import test_golden
 
 if not torch.cuda.is_available():
@@ -33,7 +36,6 @@ from tests.triton_compiled import ARCHITECTURES, KERNELS
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RECIPES = sorted(name for name, preset in degrade.RECIPES.items() if preset.model is Fundus)
 TOLERANCE = 0.1 / 255  # fields of half precision; spots and blur alone equal to float rounding
-BOUNDED = ("spot_radius", "spot_kernel", "blur_kernel", "halo_kernel", "hole_kernel")
 
 
 def enlarge(monkeypatch: pytest.MonkeyPatch, *sizes: object) -> None:
@@ -58,20 +60,24 @@ def drawn(d: degrade.Degradation, batch: int, height: int, width: int, seed: int
     return {name: value.to(DEVICE) for name, value in d.draw(degrade.make_keys(seed, batch), height, width).items()}
 
 
-def fused(image: Tensor, p: Parameters, mask: Tensor, noise: bool = False) -> Tensor:
-    most = {name: stages.largest(p[name]) for name in BOUNDED}
-    return fundus.degrade(image, p, mask, most, noise)
+def packed_call(image: Tensor, p: Parameters, mask: Tensor) -> Call:
+    on_host = {name: value.cpu() for name, value in p.items()}
+    packed = pack(PARAMETERS, on_host, PARAMETERS.count(on_host))
+    most = packed.largest()
+    return Call(image, p, packed.to(image.device), mask, lambda: most, degrade.recipe("cofe-net").settings)
+
+
+def fused(image: Tensor, p: Parameters, mask: Tensor) -> Tensor:
+    return fundus.degrade(packed_call(image, p, mask))
 
 
 def batched(image: Tensor, p: Parameters, mask: Tensor) -> Tensor:
-    d = degrade.recipe("cofe-net")
-    assert isinstance(d, Fundus)
-    return d._batched(image.float(), p, mask, False, False)
+    return degrade.recipe("cofe-net")._define(packed_call(image.float(), p, mask))
 
 
-def difference(image: Tensor, p: Parameters, mask: Tensor, noise: bool = False) -> Tensor:
+def difference(image: Tensor, p: Parameters, mask: Tensor) -> Tensor:
     """The largest difference of every sample."""
-    return (fused(image, p, mask, noise) - batched(image, p, mask)).abs().amax(dim=(1, 2, 3))
+    return (fused(image, p, mask) - batched(image, p, mask)).abs().amax(dim=(1, 2, 3))
 
 
 @pytest.mark.usefixtures("few_tiles")
@@ -82,9 +88,9 @@ def test_every_type_equals_the_batched_path(recipe: str, shape: tuple[int, int])
     image, mask = photograph(*shape, 7)
     p = {**drawn(d, 7, *shape), "type": torch.arange(1, 8, device=DEVICE)}
     assert d.settings["noise"] == 0 or bool((p["noise"] > 0).all())
-    off = difference(image, p, mask, noise=d.settings["noise"] != 0)
+    off = difference(image, p, mask)
     assert off.max() < TOLERANCE
-    without_fields = (p["type"] & law.ILLUMINATION) == 0
+    without_fields = (p["type"] & ILLUMINATION) == 0
     assert off[without_fields].max() < 2e-6 + 2e-5 * float(p["noise"].max())
 
 
@@ -98,7 +104,7 @@ def test_the_tiles_that_gpus_use_equal_it_as_well() -> None:
 def test_grey_images() -> None:
     image, mask = photograph(61, 97, 3, channels=1)
     p = {**drawn(degrade.recipe("cofe-net-paper"), 3, 61, 97), "type": torch.tensor([1, 6, 7], device=DEVICE)}
-    assert difference(image, p, mask, noise=True).max() < TOLERANCE
+    assert difference(image, p, mask).max() < TOLERANCE
 
 
 def extremes(name: str, p: Parameters) -> Parameters:
@@ -152,10 +158,10 @@ def test_a_sample_is_the_same_alone_and_in_any_batch() -> None:
     # tables grow with the batch's largest kernels: that must not show
     for name in ("halo_kernel", "hole_kernel", "blur_kernel", "spot_kernel"):
         p[name] = p[name] * torch.tensor([0.2, 1.4, 0.7], device=DEVICE).view(-1, *(1,) * (p[name].ndim - 1))
-    together = fused(image, p, mask, noise=True)
+    together = fused(image, p, mask)
     for i in range(3):
         row = {name: value[i : i + 1] for name, value in p.items()}
-        assert torch.equal(fused(image[i : i + 1], row, mask[i : i + 1], noise=True)[0], together[i])
+        assert torch.equal(fused(image[i : i + 1], row, mask[i : i + 1])[0], together[i])
 
 
 @pytest.mark.usefixtures("few_tiles")
@@ -163,12 +169,12 @@ def test_nothing_given_is_changed_and_layouts_do_not_matter() -> None:
     image, mask = photograph(48, 64, 2)
     p = drawn(degrade.recipe("cofe-net-paper", type="111"), 2, 48, 64)
     before = image.clone(), mask.clone(), {name: value.clone() for name, value in p.items()}
-    expected = fused(image, p, mask, noise=True)
+    expected = fused(image, p, mask)
     assert torch.equal(image, before[0])
     assert torch.equal(mask, before[1])
     assert all(torch.equal(p[name], before[2][name]) for name in p)
     strided = {name: torch.stack([value, value], dim=-1)[..., 0] for name, value in p.items()}
-    got = fused(image.to(memory_format=torch.channels_last), strided, mask.repeat(1, 2, 1, 1)[:, :1], noise=True)
+    got = fused(image.to(memory_format=torch.channels_last), strided, mask.repeat(1, 2, 1, 1)[:, :1])
     assert torch.equal(got, expected)
 
 
@@ -179,7 +185,7 @@ def test_half_precision_storage(dtype: torch.dtype, noise: bool) -> None:
     image, mask = photograph(48, 48, 3)
     p = {**drawn(degrade.recipe("cofe-net-paper"), 3, 48, 48), "type": torch.tensor([7, 3, 4], device=DEVICE)}
     p["noise"] = p["noise"] * noise
-    got, expected = fused(image.to(dtype), p, mask, noise), batched(image.to(dtype), p, mask)
+    got, expected = fused(image.to(dtype), p, mask), batched(image.to(dtype), p, mask)
     assert got.dtype == dtype
     # Triton's interpreter cuts bfloat16 off, where devices round
     unit = torch.finfo(dtype).eps / (1 if DEVICE == "cpu" and dtype == torch.bfloat16 else 2)
@@ -204,7 +210,7 @@ def test_a_wrong_parameter_is_noticed(name: str) -> None:
     image, mask = photograph(48, 64, 1)
     p = drawn(degrade.recipe("cofe-net-paper", type="111", noise=0.02), 1, 48, 64)
     wrong = {**p, name: p[name] * 1.5}
-    assert (fused(image, wrong, mask, noise=True) - batched(image, p, mask)).abs().max() > TOLERANCE
+    assert (fused(image, wrong, mask) - batched(image, p, mask)).abs().max() > TOLERANCE
 
 
 @pytest.mark.usefixtures("few_tiles")
@@ -256,20 +262,20 @@ def test_on_the_device() -> None:
     d = degrade.recipe("cofe-net-paper")
     image, mask = photograph(256, 256, 8)
     p = drawn(d, 8, 256, 256)
-    most = {name: stages.largest(p[name]) for name in BOUNDED}
-    fundus.degrade(image, p, mask, most, True)  # compiles
-    expected = fundus.degrade(image.flip(0), p, mask, most, True)
+    call = packed_call(image, p, mask)
+    fundus.degrade(call)  # compiles
+    expected = fundus.degrade(replace(call, image=image.flip(0)))
     graph = torch.cuda.CUDAGraph()
     held = image.clone()
     with torch.cuda.graph(graph):
-        captured = fundus.degrade(held, p, mask, most, True)
+        captured = fundus.degrade(replace(call, image=held))
     held.copy_(image.flip(0))
     graph.replay()
     assert torch.equal(captured, expected)
 
     image, mask = photograph(2048, 2048, 4)
     p = {**drawn(d, 4, 2048, 2048), "type": torch.tensor([7, 1, 2, 4], device=DEVICE)}
-    assert difference(image, p, mask, noise=True).max() < TOLERANCE
+    assert difference(image, p, mask).max() < TOLERANCE
 
     batch = 2**31 // (3 * 512 * 512) + 2
     if torch.cuda.mem_get_info()[0] > 50 * 2**30:
@@ -277,8 +283,8 @@ def test_on_the_device() -> None:
         p = {name: value.expand(batch, *value.shape[1:]) for name, value in drawn(d, 1, 512, 512).items()}
         p = {**p, "type": torch.full((batch,), 7, device=DEVICE)}
         row = {name: value[:1] for name, value in p.items()}
-        got = fused(image.half().expand(batch, -1, -1, -1), p, mask.expand(batch, -1, -1, -1), noise=True)
-        assert torch.equal(got[-1], fused(image.half(), row, mask, noise=True)[0])
+        got = fused(image.half().expand(batch, -1, -1, -1), p, mask.expand(batch, -1, -1, -1))
+        assert torch.equal(got[-1], fused(image.half(), row, mask)[0])
 
 
 def test_kernels_compile_for_gpus_without_spilling_registers() -> None:

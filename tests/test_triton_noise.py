@@ -32,6 +32,7 @@ from degrade.ops.gaussian import gaussian
 from degrade.rng import gpu as random
 from degrade.rng import keyed
 from degrade.rng.keyed import make_keys
+from degrade.rng.streams import WEYL
 from tests.triton_compiled import ARCHITECTURES, KERNELS
 
 if not (random.INTERPRETED or torch.cuda.is_available()):
@@ -95,25 +96,8 @@ def test_philox() -> None:
 def test_philox_with_a_wrong_constant(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = some_words(6, 64)
     right = philox(inputs)
-    monkeypatch.setattr(random, "_W1", tl.constexpr(keyed.WEYL[1] + 1))
+    monkeypatch.setattr(random, "_W1", tl.constexpr(WEYL[1] + 1))
     assert not torch.equal(philox(inputs), right)
-
-
-@pytest.mark.parametrize("batch", [0, 1, 5])
-def test_uniforms_are_bit_equal(batch: int) -> None:
-    keys = make_keys(3, batch)
-    for streams in ({"brightness": 1, "spot_center": 9, "holes": 4}, {"a": 0}, {}):
-        expected, got = keyed.uniforms(keys, streams), random.uniforms(keys.to(DEVICE), streams)
-        assert list(got) == list(expected)
-        for name in streams:
-            assert got[name].dtype == torch.float64
-            assert torch.equal(got[name].cpu(), expected[name])
-
-
-def test_uniforms_of_a_view_of_keys() -> None:
-    keys = make_keys(3, 8)
-    got = random.uniforms(keys.to(DEVICE)[::2], {"a": 5})["a"]
-    assert torch.equal(got.cpu(), keyed.uniforms(keys[::2].clone(), {"a": 5})["a"])
 
 
 @pytest.mark.parametrize("shape", [(3, 33, 35), (1, 1, 1), (2, 8, 8), (1, 1, 2)])
@@ -254,7 +238,7 @@ def test_refusals() -> None:
     with pytest.raises(TypeError, match="float64"):
         random.normals(key, "a", (1, 2, 2), torch.float64)
     with pytest.raises(TypeError, match="int64"):
-        random.uniforms(one, {"a": 1})
+        random.normals(one, "a", (1, 2, 2))
 
 
 def test_kernels_compile_for_gpus() -> None:
@@ -275,15 +259,11 @@ def test_on_a_gpu_and_in_a_graph() -> None:
     check_counts("cuda")
     image, keys = images().cuda(), make_keys(1, 2).cuda()
     scale, spread = torch.tensor([20.0, 300.0]).cuda(), torch.tensor([0.02, 0.1]).cuda()
-    streams = {"eta": 1, "sigma": 5}
     noise.noisy(image, scale, spread, keys, True)
-    random.uniforms(keys, streams)  # compiles, and copies the streams' counters
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         degraded = noise.noisy(image, scale, spread, keys, True)
-        drawn = random.uniforms(keys, streams)
     for seed in (2, 3):
         keys.copy_(make_keys(seed, 2))
         graph.replay()
         assert torch.equal(degraded, noise.noisy(image, scale, spread, keys, True))
-        assert torch.equal(drawn["sigma"], random.uniforms(keys, streams)["sigma"])

@@ -29,7 +29,6 @@ _NOISE = {
     "count": "i32",
     "blocks": "i32",
 }
-_UNIFORMS = {"output": "*fp64", "keys": "*i64", "counters": "*i64", "blocks": "i32", "total": "i32"}
 _NORMALS = {"output": "*fp32", "keys": "*i64", "tag": "i64", "count": "i32", "blocks": "i32"}
 _SIZES = dict.fromkeys(("row_stride", "stride", "length", "spots", "height", "width"), "i32")
 _TABLES = {"rows": "*fp32", "records": "*fp32"} | dict.fromkeys(
@@ -42,8 +41,8 @@ _SUMS = {"image": "*fp32", "mask": "*fp32", "fields": "*fp16", "rows": "*fp32", 
 _LIGHT = dict.fromkeys(("image", "mask", "rows", "records", "partial", "target", "result"), "*fp32")
 _LIGHT |= {"fields": "*fp16", "parts": "i32"} | _SIZES
 _BLUR = dict.fromkeys(("source", "mask", "rows", "records", "target"), "*fp32")
-_BLUR |= {name: kind for name, kind in _SIZES.items() if name != "spots"}
-_ADDED = dict.fromkeys(("source", "mask", "rows", "result"), "*fp32") | {"keys": "*i64", "scale": "fp32", "tag": "i64"}
+_BLUR |= _SIZES
+_ADDED = dict.fromkeys(("source", "mask", "rows", "result"), "*fp32") | {"scale": "fp32", "tag": "i64"}
 _ADDED |= dict.fromkeys(("row_stride", "pixels", "count", "blocks", "programs"), "i32")
 _TILE = {"CHANNELS": 3, "ROWS": 16, "COLUMNS": 64}
 _DOWN = {"ROWS": 64, "COLUMNS": 128, "DEPTH": 32}
@@ -52,7 +51,6 @@ _FIELDS_AT, _STAGES_AT = "degrade.models.fundus.gpu_fields", "degrade.models.fun
 _NOISE_AT = "degrade.models.poisson_gaussian.gpu"
 
 KERNELS: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
-    ("degrade.rng.gpu", "uniforms_kernel", _UNIFORMS, {"BLOCK": 256}),
     ("degrade.rng.gpu", "normals_kernel", _NORMALS, {"BLOCK": 256}),
     (_NOISE_AT, "noise_kernel", _NOISE, {"CLIP": True, "BLOCK": 256}),
     (_NOISE_AT, "noise_kernel", _NOISE, {"CLIP": False, "BLOCK": 256}),

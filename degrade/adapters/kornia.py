@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
@@ -25,6 +24,7 @@ class KorniaDegradation(IntensityAugmentationBase2D):
         same_on_batch: one draw, noise included, for all samples of a batch.
         keepdim: return (C, H, W) for (C, H, W).
 
+    >>> import torch
     >>> import degrade
     >>> augment = KorniaDegradation(degrade.recipe("cofe-net"))
     >>> image = torch.rand(2, 3, 64, 64)
@@ -40,13 +40,13 @@ class KorniaDegradation(IntensityAugmentationBase2D):
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """The parameters of the samples of a batch (B, C, H, W)."""
         batch, _, height, width = batch_shape
-        keys = keyed.random_keys(1 if self.same_on_batch else batch, self.device)
-        return self.recipe.draw(keys.expand(batch), height, width)
+        keys = keyed.random_keys(1 if self.same_on_batch else batch)
+        return self.recipe.draw(keys.expand(batch).to(self.device), height, width)
 
     def apply_transform(
         self, input: Tensor, params: dict[str, Tensor], flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
         """Degrades (B, C, H, W) with given parameters."""
-        names = self.recipe.draw(torch.zeros(1, dtype=torch.int64), *input.shape[-2:])
+        names = self.recipe.parameter_table.names
         degraded: Tensor = self.recipe.apply(input, {name: params[name].to(input.device) for name in names})
         return degraded

@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-REFERENCE_SIDE = 512
-"""Side in pixels of the images that published constants in pixels are meant for."""
+from degrade.ops.constants import REFERENCE_SIDE
 
 
 def taps(size: Tensor, sigma: Tensor, cells: float, reach: int) -> Tensor:

@@ -20,8 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luma of ITU-R 601-2."""
+from degrade.ops.constants import LUMA
 
 _LUMA_16BIT = (19595, 38470, 7471)  # the same as Pillow holds them, in units of 2**-16
 

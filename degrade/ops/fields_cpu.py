@@ -1,4 +1,4 @@
-"""Blurred disks and rings, `degrade.ops.fields.ring_nodes` and `refine`, as loops over one image.
+"""Blurred disks and rings, as in `ops.fields`, as loops over one image: exact at the nodes of a grid, cubic between.
 
 All arrays are float32 and C-contiguous; lengths are in pixels.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import kernel
 from degrade.jit.rows import LINE, aligned
-from degrade.ops.blur import REFERENCE_SIDE
+from degrade.ops.constants import REFERENCE_SIDE
 
 Array = NDArray[np.float32]
 

@@ -22,26 +22,20 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-LARGEST_RATE = 1e6
-_SMALL = 6.0  # rates below are summed
+from degrade.ops.poisson_constants import (
+    DENOMINATOR,
+    LARGEST_RATE,
+    NUMERATOR,
+    SMALL,
+    TEMME_A,
+    TEMME_B,
+    TEMME_C,
+    TEMME_D,
+)
+
 _TERMS = 40  # counts up to 39: at rate 6 the chance of more is 2e-19, less than the grain of a float64
 _TERMS_BLIND = 28  # where all are always computed: the chance of more is 6e-11, half the grain of a 32-bit word
 _LOG_LEAST = -745.0  # of the smallest float64
-
-# w / (2 u - 1) as a rational function of z / 4, where z^2 = 1 - ln(4 u (1 - u)): to 1e-8 on average, 6e-5 up to
-# |w| = 6.5, 5e-4 for the smallest float64
-_NUMERATOR = (
-    0.928727765, -2.20780729, 6.61503934, 0.61710442, -30.6739784, 117.668862, -169.461662, 133.299151,
-)  # fmt: skip
-_DENOMINATOR = (1.0, -2.73783374, 6.32643713, -10.987591, 23.5319211, -29.8791332, 23.5645793)
-
-_A = (
-    0.16666186, -0.0139186088, 0.00382327186, -0.000966650655, -1.0043594e-05, -0.00120570198, 0.00119088903,
-    0.000658895701, -0.000843160314, -6.52417478e-05, 0.00026809876, -8.99981673e-05, 9.26316913e-06,
-)  # fmt: skip
-_B = (0.333338327, -0.027693716, 0.00826420641, -0.0050598362, 0.00286451952, 0.000565880747, 0.000198881416)
-_C = (-0.0197184796, 0.018137193, -0.00873554303, 0.0170040353, -0.0234896048)
-_D = (-0.00233977282, -0.00708412235, 0.0181663676)
 
 
 def poisson(rate: Tensor, uniform: Tensor) -> Tensor:
@@ -102,8 +96,8 @@ class _Poisson(torch.autograd.Function):
         rate = rate.contiguous()
         count = _large(rate, uniform.contiguous()).mul_(uniform > 0)
         if rate.device.type != "cpu" or torch.compiler.is_compiling():  # no sizes that depend on data
-            return torch.where(rate < _SMALL, _small(rate, uniform), count)
-        small = (rate < _SMALL).flatten().nonzero()[:, 0]
+            return torch.where(rate < SMALL, _small(rate, uniform), count)
+        small = (rate < SMALL).flatten().nonzero()[:, 0]
         if small.numel():
             count.view(-1)[small] = _small(rate.flatten()[small], uniform.flatten()[small])
         return count
@@ -127,24 +121,26 @@ def normal_quantile(uniform: Tensor) -> Tensor:
     logarithm = ((1 - tail) * tail).log_().clamp_min_(_LOG_LEAST)
     z = logarithm.neg_().add_(1 - math.log(4)).to(torch.float32).sqrt_().mul_(0.25)
     centred = ((uniform - 0.5) * 2).to(torch.float32)
-    return _polynomial(z, _NUMERATOR).div_(_polynomial(z, _DENOMINATOR)).mul_(centred)
+    return _polynomial(z, NUMERATOR).div_(_polynomial(z, DENOMINATOR)).mul_(centred)
 
 
 def _large(rate: Tensor, uniform: Tensor) -> Tensor:
-    """floor(Q): counts, right for rates from `_SMALL`; smaller ones are taken for that."""
+    """floor(Q): counts, right for rates from `SMALL`; smaller ones are taken for that."""
     whole = rate.floor()
-    single = rate.to(torch.float32).clamp_min(_SMALL)
+    single = rate.to(torch.float32).clamp_min(SMALL)
     root = single.sqrt()
     w = torch.maximum(normal_quantile(uniform), root * -math.sqrt(2))  # s = -sqrt(2) is count 0
     s = w / root
     inverse = single.reciprocal_()
-    rest = _polynomial(s, _D).mul_(inverse).add_(_polynomial(s, _C)).mul_(inverse).add_(_polynomial(s, _B))
-    rest.add_(_polynomial(s, _A).mul_(w).mul_(w)).add_((rate - whole).to(torch.float32)).add_(w.mul_(root))
+    rest = (
+        _polynomial(s, TEMME_D).mul_(inverse).add_(_polynomial(s, TEMME_C)).mul_(inverse).add_(_polynomial(s, TEMME_B))
+    )
+    rest.add_(_polynomial(s, TEMME_A).mul_(w).mul_(w)).add_((rate - whole).to(torch.float32)).add_(w.mul_(root))
     return rest.floor_().add_(whole).clamp_min_(0) if rate.dtype == torch.float32 else (whole + rest.floor_()).relu_()
 
 
 def _small(rate: Tensor, uniform: Tensor) -> Tensor:
-    """How many of the first values of the distribution function lie below the uniform: for rates under `_SMALL`."""
+    """How many of the first values of the distribution function lie below the uniform: for rates under `SMALL`."""
     early = rate.device.type == "cpu" and not torch.compiler.is_compiling()
     rate64 = rate.to(torch.float64)
     left = rate64.exp().mul_(uniform).sub_(1)  # (uniform - distribution function) exp(rate): spares a product a term

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.jit.compiler import kernel
-from degrade.rng.keyed import MULTIPLIERS, ROUNDS, WEYL, Words
+from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, Words
 
 Array = NDArray[np.float32]
 
@@ -34,8 +34,9 @@ _ARTANH = tuple(np.float32(c) for c in (2.0, 2 / 3, 2 / 5, 2 / 7, 2 / 9))
 
 
 def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
-    """As `degrade.rng.keyed.philox`, of one shape; the counters are contiguous."""
-    _rounds(*(words_of(word).reshape(-1) for word in (c0, c1, c2, c3, k0, k1)))
+    """As `keyed.philox`; the counters are contiguous."""
+    words = (c0, c1, c2, c3, k0.expand_as(c0), k1.expand_as(c0))
+    _rounds(*(words_of(word).reshape(-1) for word in words))
     return c0, c1, c2, c3
 
 
@@ -45,7 +46,7 @@ def uniforms(keys: Tensor, counters: Tensor, wanted: Tensor) -> Tensor:
 
 
 def fold_in(keys: Tensor, data: Tensor, tags: tuple[int, int]) -> Tensor:
-    """As `degrade.rng.keyed.fold_in`, of one shape; `tags` are the upper half of the counters."""
+    """As `keyed.fold_in`, of one shape; `tags` are the upper half of the counters."""
     folded = fold_words(words_of(keys).reshape(-1), words_of(data).reshape(-1), *tags)
     return torch.from_numpy(folded.view(np.int64)).view(keys.shape)
 

@@ -1,22 +1,19 @@
 """Keyed random numbers in Triton: the words of `degrade.rng.keyed`, bit for bit, each call one kernel.
 
-`philox` and `gaussian` are for other kernels to build on; `uniforms` and `normals` are what calls from Python want.
-Nothing here waits for the device, and only the first `uniforms` of a set of streams copies anything to it: later
-calls can be captured in a CUDA graph.
+`philox` and `gaussian` are for other kernels to build on; `normals` is the twin of `keyed.normals`. Nothing here waits
+for the device, and calls can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Mapping
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from degrade.rng import keyed
+from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, signed, stream_words
 
 
 class Coefficients(tl.constexpr):  # type: ignore[misc]
@@ -26,9 +23,9 @@ class Coefficients(tl.constexpr):  # type: ignore[misc]
         return len(self.value)
 
 
-_M0, _M1 = tl.constexpr(keyed.MULTIPLIERS[0]), tl.constexpr(keyed.MULTIPLIERS[1])
-_W0, _W1 = tl.constexpr(keyed.WEYL[0]), tl.constexpr(keyed.WEYL[1])
-_ROUNDS = tl.constexpr(keyed.ROUNDS)
+_M0, _M1 = tl.constexpr(MULTIPLIERS[0]), tl.constexpr(MULTIPLIERS[1])
+_W0, _W1 = tl.constexpr(WEYL[0]), tl.constexpr(WEYL[1])
+_ROUNDS = tl.constexpr(ROUNDS)
 
 # ln(1 + f) = f + f^2 P(f) to 3e-8 of itself for |f| <= 1/3; and, with t in quarter turns, |t| <= 1/2,
 # sin = t S(t^2) to 5e-9, cos = C(t^2) to 3e-8: fitted by least squares, weighted towards the least largest error
@@ -111,56 +108,6 @@ MOST_SAMPLES = 65_535
 _BLOCK = 1 << 14 if INTERPRETED else 256
 
 
-@triton.jit(do_not_specialize=["blocks", "total"])
-def uniforms_kernel(output, keys, counters, blocks, total, BLOCK: tl.constexpr):
-    """Block `place` of all samples' blocks one after another: four uniforms, side by side."""
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < total
-    k0, k1 = split_key(tl.load(keys + place // blocks, mask=inside, other=0))
-    counter = counters + place % blocks
-    c0 = tl.load(counter, mask=inside, other=0).to(tl.uint32)
-    c2 = tl.load(counter + blocks, mask=inside, other=0).to(tl.uint32)
-    c3 = tl.load(counter + 2 * blocks, mask=inside, other=0).to(tl.uint32)
-    w0, w1, w2, w3 = philox(c0, 0, c2, c3, k0, k1)
-    where = output + place.to(tl.int64) * 4
-    tl.store(where, w0.to(tl.float64) * 2.0**-32, mask=inside)
-    tl.store(where + 1, w1.to(tl.float64) * 2.0**-32, mask=inside)
-    tl.store(where + 2, w2.to(tl.float64) * 2.0**-32, mask=inside)
-    tl.store(where + 3, w3.to(tl.float64) * 2.0**-32, mask=inside)
-
-
-def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
-    """`degrade.rng.keyed.uniforms`, the same float64 numbers, in one kernel.
-
-    Args:
-        keys: (B,) int64.
-        streams: how many numbers of each stream.
-
-    Returns:
-        for each stream (B, count) float64 in [0, 1), views of one tensor.
-    """
-    _check(keys)
-    counters = _counters(tuple(streams.items()), keys.device)
-    blocks, total = counters.shape[1], keys.shape[0] * counters.shape[1]
-    output = torch.empty(keys.shape[0], 4 * blocks, dtype=torch.float64, device=keys.device)
-    if total:
-        with torch.cuda.device_of(keys):
-            uniforms_kernel[(triton.cdiv(total, _BLOCK),)](output, keys.contiguous(), counters, blocks, total, _BLOCK)
-    drawn, start = {}, 0
-    for stream, count in streams.items():
-        drawn[stream] = output[:, start : start + count]
-        start += 4 * -(-count // 4)
-    return drawn
-
-
-@functools.lru_cache(maxsize=256)
-def _counters(streams: tuple[tuple[str, int], ...], device: torch.device) -> Tensor:
-    """(3, blocks) int64: index, lower and upper tag of every block; kept on the device, for a copy waits for it."""
-    rows = [(i, *keyed.stream_words(stream)) for stream, count in streams for i in range(-(-count // 4))]
-    with torch.inference_mode(False):
-        return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3).T.contiguous().to(device)
-
-
 @triton.jit(do_not_specialize=["tag", "count", "blocks"])
 def normals_kernel(output, keys, tag: tl.int64, count, blocks, BLOCK: tl.constexpr):
     """Blocks `index` of one sample: its numbers index, index + blocks, index + 2 blocks and index + 3 blocks."""
@@ -198,9 +145,9 @@ def normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtyp
     count = check_count(shape)
     output = torch.empty(keys.shape[0], *shape, device=keys.device)
     if output.numel():
-        low, high = keyed.stream_words(stream)
+        low, high = stream_words(stream)
         blocks = -(-count // 4)
-        tag = keyed.signed(high << 32 | low)
+        tag = signed(high << 32 | low)
         with torch.cuda.device_of(keys):
             for some, part in zip(keys.contiguous().split(MOST_SAMPLES), output.split(MOST_SAMPLES), strict=True):
                 grid = triton.cdiv(blocks, _BLOCK), some.shape[0]

@@ -21,23 +21,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from degrade import kernels
+from degrade.backend import Operation, run
 from degrade.isolation import check_storage
 from degrade.ops.constant import constant
 from degrade.ops.gaussian import gaussian
+from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, Words, signed, stream_words
 
-MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-"""Of Philox4x32, table 2 of the paper."""
-WEYL = (0x9E3779B9, 0xBB67AE85)
-"""What bumps the two words of the key between rounds."""
-ROUNDS = 10
 _MASK = 0xFFFFFFFF
+
+_PHILOX = Operation("rng.philox", cpu="degrade.rng.cpu:philox")
+_FOLD_IN = Operation("rng.fold_in", cpu="degrade.rng.cpu:fold_in")
+_UNIFORMS = Operation("rng.uniforms", cpu="degrade.rng.cpu:uniforms")
+_NORMALS = Operation("rng.normals", gpu="degrade.rng.gpu:normals")
 
 BLOCK = 32_768
 """Blocks to ask of `words` at once: small enough to stay in a CPU's second-level cache."""
-
-
-Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
@@ -50,10 +48,16 @@ def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tenso
     >>> [hex(int(word)) for word in philox(*zero)]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
-    if kernels.numba_serves(c0.device) and all(counter.is_contiguous() for counter in (c0, c1, c2, c3)):
-        from degrade.rng import cpu as random
+    counters = (c0, c1, c2, c3)
 
-        return random.philox(c0, c1, c2, c3, k0.expand_as(c0), k1.expand_as(c0))
+    def refuses(_: str) -> str:
+        return "" if all(counter.is_contiguous() for counter in counters) else "counters are not contiguous"
+
+    mixed: Words = run(_PHILOX, _philox, (*counters, k0, k1), c0.device, refuses=refuses)
+    return mixed
+
+
+def _philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tensor) -> Words:
     product0, product1 = torch.empty_like(c0), torch.empty_like(c0)
     for round_ in range(ROUNDS):
         if round_:
@@ -69,13 +73,6 @@ def philox(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, k0: Tensor, k1: Tenso
     return c0, c1, c2, c3
 
 
-@functools.cache
-def stream_words(stream: str) -> tuple[int, int]:
-    """The two words of the counter's upper half that stand for a named stream: BLAKE2b of its UTF-8 bytes."""
-    number = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
-    return number & _MASK, number >> 32
-
-
 def _check(keys: Tensor) -> None:
     if keys.dtype != torch.int64:
         raise TypeError(f"keys must be an int64 tensor, as made by make_keys; got {keys.dtype}")
@@ -85,12 +82,6 @@ def _check(keys: Tensor) -> None:
 def _split(keys: Tensor) -> tuple[Tensor, Tensor]:
     _check(keys)
     return keys & _MASK, (keys >> 32) & _MASK
-
-
-def signed(number: int) -> int:
-    """The int64 with the lowest 64 bits of `number`."""
-    number &= (1 << 64) - 1
-    return number - (1 << 64) if number >> 63 else number
 
 
 def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
@@ -114,15 +105,17 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
         data = constant(signed(data), torch.int64, keys.device)
     data = data.to(device=keys.device, dtype=torch.int64)
     shape = torch.broadcast_shapes(keys.shape, data.shape) if data.ndim else keys.shape  # type: ignore[no-untyped-call]
-    if kernels.numba_serves(keys.device):
-        from degrade.rng import cpu as random
+    arguments = (keys.expand(shape), data.expand(shape), stream_words("fold_in"))
+    folded: Tensor = run(_FOLD_IN, _fold_in, arguments, keys.device)
+    return folded
 
-        return random.fold_in(keys.expand(shape), data.expand(shape), stream_words("fold_in"))
+
+def _fold_in(keys: Tensor, data: Tensor, tags: tuple[int, int]) -> Tensor:
+    """`fold_in` of keys and data of one shape; `tags` are the upper half of the counters."""
     low, high = _split(data)
     k0, k1 = _split(keys)
-    c0, c1 = low.expand(shape).clone(), high.expand(shape).clone()
-    c2, c3 = (keys.new_full(shape, tag) for tag in stream_words("fold_in"))
-    w0, w1, _, _ = philox(c0, c1, c2, c3, k0, k1)
+    c2, c3 = (keys.new_full(keys.shape, tag) for tag in tags)
+    w0, w1, _, _ = philox(low.clone(), high.clone(), c2, c3, k0, k1)
     return (w1 << 32) | w0
 
 
@@ -218,22 +211,18 @@ def uniforms(keys: Tensor, streams: Mapping[str, int]) -> dict[str, Tensor]:
     >>> drawn["spot_center"].shape, drawn["spot_center"].dtype
     (torch.Size([3, 8]), torch.float64)
     """
-    if kernels.triton_serves(keys.device):
-        from degrade.rng import gpu as random
-
-        return random.uniforms(keys, streams)
     _check(keys)
     counters, wanted = layout(tuple(streams.items()), keys.device)
-    if kernels.numba_serves(keys.device):
-        from degrade.rng import cpu as loops
-
-        numbers = loops.uniforms(keys, counters, wanted)
-    else:
-        c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
-        k0, k1 = (word[:, None] for word in _split(keys))
-        drawn = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1)
-        numbers = drawn[:, wanted].to(torch.float64) * 2.0**-32
+    numbers: Tensor = run(_UNIFORMS, _uniforms, (keys, counters, wanted), keys.device)
     return dict(zip(streams, torch.split(numbers, list(streams.values()), dim=1), strict=True))
+
+
+def _uniforms(keys: Tensor, counters: Tensor, wanted: Tensor) -> Tensor:
+    """Numbers (B, n) in [0, 1) of keys (B,): those `wanted` (n,) of the words that counters (4, N) give."""
+    c0, c1, c2, c3 = counters[:, None].repeat(1, keys.shape[0], 1)
+    k0, k1 = (word[:, None] for word in _split(keys))
+    drawn = torch.stack(philox(c0, c1, c2, c3, k0, k1), dim=-1).flatten(1)
+    return drawn[:, wanted].to(torch.float64) * 2.0**-32
 
 
 @functools.lru_cache(maxsize=256)
@@ -282,10 +271,15 @@ def normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtyp
     >>> normals(make_keys(0, 2), "noise", (3, 32, 32)).shape
     torch.Size([2, 3, 32, 32])
     """
-    if dtype == torch.float32 and kernels.triton_serves(keys.device):
-        from degrade.rng import gpu as random
 
-        return random.normals(keys, stream, shape)
+    def refuses(_: str) -> str:
+        return "" if dtype == torch.float32 else "float64 numbers are asked for"
+
+    drawn: Tensor = run(_NORMALS, _normals, (keys, stream, shape, dtype), keys.device, refuses=refuses)
+    return drawn
+
+
+def _normals(keys: Tensor, stream: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     count = math.prod(shape)
     blocks = -(-count // 4)
     output = torch.empty(keys.shape[0], 4, blocks, dtype=dtype, device=keys.device)

@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, TypeVar
 import torch
 from torch import Tensor
 
-from degrade.base import Parameters
+from degrade.parameters import Parameters
 
 Self = TypeVar("Self", bound="Record")
 

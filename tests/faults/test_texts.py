@@ -64,7 +64,8 @@ def test_recipes(name: str, tmp_path: Path, tally: Tally, seed: int, many: int) 
 def test_parameters(name: str, tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
     document = COFE_NET
     if name != "cofe-net file":
-        document = to_record(degrade.recipe("cofe-net").draw(degrade.make_keys(0, 1), 64, 64), 0)
+        recipe = degrade.recipe("cofe-net")
+        document = to_record(recipe.parameter_table, recipe.draw(degrade.make_keys(0, 1), 64, 64), 0)
     if name == "line":
         document = {
             "id": "a",

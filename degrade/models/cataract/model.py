@@ -6,39 +6,43 @@ IEEE TMI 2022, the released code, at 512 pixels.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from degrade import fov
-from degrade.base import Degradation, Parameters
+from degrade.backend import Operation
+from degrade.base import Call, Degradation
 from degrade.ops import color as tone
-from degrade.ops.blur import REFERENCE_SIDE, gaussian_blur, reach_of
+from degrade.ops.blur import gaussian_blur, reach_of
+from degrade.ops.constants import REFERENCE_SIDE
 from degrade.ops.fields import offsets
+from degrade.parameters import Parameter, Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import Range, Setting, ends, uniform, whole
+from degrade.settings import Span, drawn, ends, uniform, whole
 
 _PX = 1 / REFERENCE_SIDE
 _SMOOTHING = (5 * _PX, 1.1 * _PX)  # of the distance map: 5 x 5 taps, OpenCV's sigma for that size
+_SIDE, _FACTOR = "of the side", (0.0, 3.0)
 
-SETTINGS: dict[str, Setting] = {
-    "blur_taps": Range((0, 3), (0, 15), "", "n of the kernel's 2 n + 1 taps at 512 pixels", whole=True),
-    "blur_sigma": Range((10 * _PX, 30 * _PX), (0.0005, 0.5), "of the side", "standard deviation before cutting"),
-    "veil_offset": Range((-0.3, 0.3), (-0.5, 0.5), "of width, height", "where the veil is thinnest, from the middle"),
-    "veil": Range((0.6, 0.8), (0.0, 1.0), "", "opacity of the veil where it is thickest"),
-    "transmission": Range(0.8, (0.0, 1.0), "factor", "light that the lens lets through"),
-    "contrast": Range((0.9, 1.3), (0.0, 3.0), "factor", "contrast about the mean luma of the frame"),
-    "brightness": Range((0.9, 1.0), (0.0, 3.0), "factor", "brightness"),
-    "saturation": Range((0.9, 1.3), (0.0, 3.0), "factor", "saturation"),
-}
 
-_STAGES = {
-    "blur": ("blur_kernel",),
-    "veil": ("veil", "transmission"),
-    "colour": ("contrast", "brightness", "saturation"),
-}
-_NEUTRAL = {"blur_kernel": _PX, "veil": 0.0, "transmission": 1.0, "contrast": 1.0, "brightness": 1.0, "saturation": 1.0}
+def _factor(name: str, meaning: str) -> Parameter:
+    return Parameter(name, meaning, (0, 10), neutral=1.0, stage="colour")
+
+
+PARAMETERS = ParameterTable(
+    Parameter("blur_kernel", "width and height of the blur's kernel", (0, 0.5), _SIDE, (2,), neutral=_PX, stage="blur"),
+    Parameter("blur_sigma", "its nominal standard deviation", (1e-5, 8), _SIDE, stage="blur"),
+    Parameter("veil_center", "where the veil is thinnest", (-2, 3), "of width, height", (2,), stage="veil"),
+    Parameter("veil", "opacity of the veil where it is thickest", (0, 1), neutral=0.0, stage="veil"),
+    Parameter("transmission", "light that passes the lens", (0, 1), "factor", neutral=1.0, stage="veil"),
+    _factor("contrast", "factor of contrast about the mean luma of the frame"),
+    _factor("brightness", "factor of brightness"),
+    _factor("saturation", "factor of saturation"),
+)
+
 _PLAIN = ("veil", "transmission", "contrast", "brightness", "saturation")
 
 
@@ -50,7 +54,6 @@ class Cataract(Degradation):
 
     Args:
         name, citation, validate: see `Degradation`.
-        settings: see `degrade.cataract.SETTINGS`.
 
     >>> import degrade
     >>> image, vessels, mask = degrade.phantom.fundus(degrade.make_keys(0, 1), 64)
@@ -58,10 +61,34 @@ class Cataract(Degradation):
     torch.Size([1, 3, 64, 64])
     """
 
-    settings_table = SETTINGS
+    parameter_table: ParameterTable = PARAMETERS
+    operation: ClassVar[Operation] = Operation("cataract")
+    has_field_of_view: ClassVar[bool] = True
 
-    def __init__(self, name: str = "cataract", citation: str = "", validate: bool = False, **settings: Any) -> None:
-        super().__init__(name, citation, validate, **settings)
+    def __init__(
+        self,
+        name: str = "cataract",
+        citation: str = "",
+        validate: bool = False,
+        *,
+        blur_taps: Annotated[Span, drawn((0, 15), "", "n of the kernel's 2 n + 1 taps at 512 pixels", whole=True)] = (
+            0,
+            3,
+        ),
+        blur_sigma: Annotated[Span, drawn((0.0005, 0.5), _SIDE, "standard deviation before cutting")] = (
+            10 * _PX,
+            30 * _PX,
+        ),
+        veil_offset: Annotated[
+            Span, drawn((-0.5, 0.5), "of width, height", "where the veil is thinnest, from the middle")
+        ] = (-0.3, 0.3),
+        veil: Annotated[Span, drawn((0.0, 1.0), "", "opacity of the veil where it is thickest")] = (0.6, 0.8),
+        transmission: Annotated[Span, drawn((0.0, 1.0), "factor", "light that the lens lets through")] = 0.8,
+        contrast: Annotated[Span, drawn(_FACTOR, "factor", "contrast about the mean luma of the frame")] = (0.9, 1.3),
+        brightness: Annotated[Span, drawn(_FACTOR, "factor", "brightness")] = (0.9, 1.0),
+        saturation: Annotated[Span, drawn(_FACTOR, "factor", "saturation")] = (0.9, 1.3),
+    ) -> None:
+        super().__init__(name, citation, validate, locals())
 
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)
@@ -76,28 +103,19 @@ class Cataract(Degradation):
         drawn["blur_sigma"] = uniform(self.settings["blur_sigma"], u["blur_sigma"][:, 0])
         return {name: value.to(torch.float32) for name, value in drawn.items()}
 
-    def stages(self, parameters: Parameters) -> dict[str, Parameters]:
-        alone = {}
-        for stage, kept in _STAGES.items():
-            unchanged = {name: value for name, value in _NEUTRAL.items() if name not in kept}
-            alone[stage] = parameters | {n: torch.full_like(parameters[n], value) for n, value in unchanged.items()}
-        return alone
+    def _largest_drawn(self, height: int, width: int) -> Mapping[str, float]:
+        return {"blur_kernel": (2 * ends(self.settings["blur_taps"])[1] + 1) * _PX}
 
-    def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
-        dtype = image.dtype if image.dtype == torch.float64 else torch.float32
-        mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
-        p = {name: value.to(device=image.device, dtype=dtype) for name, value in parameters.items()}
-        side = min(image.shape[-2:])
-        reach = None
-        if drawn:  # known from the recipe, so that no call waits for the device
-            reach = (reach_of((2 * ends(self.settings["blur_taps"])[1] + 1) * _PX, side),) * 2
-        blurred = gaussian_blur(image.to(dtype), p["blur_kernel"], p["blur_sigma"], reach).clamp(0, 1)
+    def _define(self, call: Call) -> Tensor:
+        image, p, mask = call.image, call.parameters, call.mask
+        assert mask is not None
+        reach = reach_of(call.largest()["blur_kernel"], min(image.shape[-2:]))
+        blurred = gaussian_blur(image, p["blur_kernel"], p["blur_sigma"], (reach, reach)).clamp(0, 1)
         transmission, veil = (p[name].view(-1, 1, 1, 1) for name in ("transmission", "veil"))
         brightest = blurred.amax(dim=(2, 3), keepdim=True)
         clouded = transmission * blurred + veil * veil_map(p["veil_center"], mask) * (brightest - blurred)
         clouded = tone.contrast(clouded.clamp(0, 1), p["contrast"])
-        clouded = tone.saturation(tone.brightness(clouded, p["brightness"]), p["saturation"])
-        return (clouded * mask).to(image.dtype)
+        return tone.saturation(tone.brightness(clouded, p["brightness"]), p["saturation"]) * mask
 
 
 def veil_map(center: Tensor, mask: Tensor) -> Tensor:

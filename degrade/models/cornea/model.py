@@ -6,40 +6,43 @@ unpaired images; no synthetic model is published with it. This one is ours, for 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from degrade.base import Degradation, Parameters
-from degrade.models.poisson_gaussian import reference as pixel_noise
-from degrade.ops.blur import REFERENCE_SIDE, gaussian_blur, reach_of
-from degrade.ops.poisson import LARGEST_RATE
+from degrade.backend import Operation
+from degrade.base import Call, Degradation
+from degrade.models.poisson_gaussian import reference as poisson_gaussian
+from degrade.ops.blur import gaussian_blur, reach_of
+from degrade.ops.constants import REFERENCE_SIDE
+from degrade.ops.poisson_constants import LARGEST_RATE
+from degrade.parameters import Parameter, Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import Range, Setting, ends, uniform
+from degrade.settings import Span, drawn, ends, uniform
 
 _LEVELS = 255.0
 _SIDE = 384  # pixels of the microscope's frames, which the published words speak of
 _REACH = 8  # width of the blur's kernel, in standard deviations: four to either side
 _GRID = 33  # points along a side on which the extremes of an illumination are found
 _MOST = LARGEST_RATE / _LEVELS
+_LIGHT, _FACTOR, _GREY = "illumination", (0.0, 3.0), "grey levels of 255"
+_SHAPE = "coefficients of 1, x, y, x², xy, y² (x, y from -1 to 1 over the frame) of the surface of the "
 
-SETTINGS: dict[str, Setting] = {
-    "gain_low": Range((0.4, 0.9), (0.0, 3.0), "factor", "illumination where it is weakest"),
-    "gain_high": Range((0.9, 1.3), (0.0, 3.0), "factor", "illumination where it is strongest"),
-    "haze": Range((0.0, 0.08), (0.0, 1.0), "full scale", "light scattered into the frame where there is most of it"),
-    "blur_sigma": Range((0.5 / _SIDE, 2.5 / _SIDE), (1e-5, 0.1), "of the side", "standard deviation of the blur"),
-    "eta": Range((0.5, 2.0), (1e-3, _MOST), "photons per grey level", "photons counted: the more, the less noise"),
-    "sigma": Range((1.0, 6.0), (0.0, 255.0), "grey levels of 255", "standard deviation of the electronic noise"),
-}
+PARAMETERS = ParameterTable(
+    Parameter("gain_low", "gain where its surface is 0", _FACTOR, "factor", neutral=1.0, stage=_LIGHT),
+    Parameter("gain_high", "gain where its surface is 1", _FACTOR, "factor", neutral=1.0, stage=_LIGHT),
+    Parameter("gain_shape", _SHAPE + "gain", (-1e6, 1e6), shape=(6,), stage=_LIGHT),
+    Parameter("haze", "light added where its surface is 1", (0, 1), "full scale", neutral=0.0, stage=_LIGHT),
+    Parameter("haze_shape", _SHAPE + "haze", (-1e6, 1e6), shape=(6,), stage=_LIGHT),
+    Parameter("blur_sigma", "standard deviation of the blur", (1e-5, 0.1), "of the side", neutral=1e-5, stage="blur"),
+    Parameter("eta", "photons counted", (1e-3, _MOST), "photons per grey level", neutral=_MOST, stage="noise"),
+    Parameter("sigma", "standard deviation of the electronic noise", (0, 255), _GREY, neutral=0.0, stage="noise"),
+    Parameter("noise_key", "key of the uniforms and normals of the pixels", kind="key", stage="noise"),
+)
 
-_PLAIN = tuple(SETTINGS)
-_STAGES = {
-    "illumination": ("gain_low", "gain_high", "haze"),
-    "blur": ("blur_sigma",),
-    "noise": ("eta", "sigma"),
-}
-_NEUTRAL = {"gain_low": 1.0, "gain_high": 1.0, "haze": 0.0, "blur_sigma": 1e-5, "eta": _MOST, "sigma": 0.0}
+_PLAIN = ("gain_low", "gain_high", "haze", "blur_sigma", "eta", "sigma")
 
 
 class Cornea(Degradation):
@@ -47,28 +50,45 @@ class Cornea(Degradation):
 
     Gain and haze are quadratic surfaces over the frame: the gain from `gain_low` to `gain_high`, the haze from 0 to
     `haze`. The blur is a Gaussian, cut where it no longer matters. The noise is per pixel, in grey levels of 255,
-    whatever the resolution; everything else means the same at every resolution. A mask changes nothing.
+    whatever the resolution; everything else means the same at every resolution. A mask changes nothing. All numbers are
+    ours.
 
     Args:
         name, citation, validate: see `Degradation`.
-        settings: see `degrade.cornea.SETTINGS`. All numbers are ours.
 
     >>> import degrade
     >>> Cornea(blur_sigma=2 / 384)(torch.full((2, 1, 96, 96), 0.4), degrade.make_keys(0, 2)).shape
     torch.Size([2, 1, 96, 96])
     """
 
-    settings_table = SETTINGS
+    parameter_table: ParameterTable = PARAMETERS
+    operation: ClassVar[Operation] = Operation("cornea")
 
-    def __init__(self, name: str = "cornea", citation: str = "", validate: bool = False, **settings: Any) -> None:
-        super().__init__(name, citation, validate, **settings)
+    def __init__(
+        self,
+        name: str = "cornea",
+        citation: str = "",
+        validate: bool = False,
+        *,
+        gain_low: Annotated[Span, drawn(_FACTOR, "factor", "illumination where it is weakest")] = (0.4, 0.9),
+        gain_high: Annotated[Span, drawn(_FACTOR, "factor", "illumination where it is strongest")] = (0.9, 1.3),
+        haze: Annotated[
+            Span, drawn((0.0, 1.0), "full scale", "light scattered into the frame where there is most of it")
+        ] = (0.0, 0.08),
+        blur_sigma: Annotated[Span, drawn((1e-5, 0.1), "of the side", "standard deviation of the blur")] = (
+            0.5 / _SIDE,
+            2.5 / _SIDE,
+        ),
+        eta: Annotated[
+            Span, drawn((1e-3, _MOST), "photons per grey level", "photons counted: the more, the less noise")
+        ] = (0.5, 2.0),
+        sigma: Annotated[Span, drawn((0.0, 255.0), _GREY, "standard deviation of the electronic noise")] = (1.0, 6.0),
+    ) -> None:
+        super().__init__(name, citation, validate, locals())
 
-    def stages(self, parameters: Parameters) -> dict[str, Parameters]:
-        # the least noise that can be asked for is a thousandth of white, not quite none
-        return {
-            stage: parameters | {n: torch.full_like(parameters[n], v) for n, v in _NEUTRAL.items() if n not in kept}
-            for stage, kept in _STAGES.items()
-        }
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return self.operation, poisson_gaussian.OPERATION
 
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         u = keyed.uniforms(keys, {**dict.fromkeys(_PLAIN, 1), "gain_shape": 5, "haze_shape": 5})
@@ -77,24 +97,20 @@ class Cornea(Degradation):
         result = {name: value.to(torch.float32) for name, value in drawn.items()}
         return result | {"noise_key": keyed.fold_in(keys, "noise")}
 
-    def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
-        dtype = image.dtype if image.dtype == torch.float64 else torch.float32
-        p = {
-            n: v.to(device=image.device, dtype=dtype if v.is_floating_point() else None) for n, v in parameters.items()
-        }
+    def _largest_drawn(self, height: int, width: int) -> Mapping[str, float]:
+        return {"blur_sigma": ends(self.settings["blur_sigma"])[1]}
+
+    def _define(self, call: Call) -> Tensor:
+        image, p = call.image, call.parameters
         column = {name: p[name].view(-1, 1, 1, 1) for name in _PLAIN}
         gain, haze = (surface(p[name], image.shape[-2], image.shape[-1]) for name in ("gain_shape", "haze_shape"))
         gain = column["gain_low"] + (column["gain_high"] - column["gain_low"]) * gain
-        lit = (gain * image.to(dtype) + column["haze"] * haze).clamp(0, 1)
+        lit = (gain * image + column["haze"] * haze).clamp(0, 1)
         kernel = _REACH * p["blur_sigma"] + 1 / REFERENCE_SIDE
-        reach = None
-        if drawn:  # known from the recipe, so that no call waits for the device
-            widest = _REACH * ends(self.settings["blur_sigma"])[1] + 1 / REFERENCE_SIDE
-            reach = (reach_of(widest, min(image.shape[-2:])),) * 2
-        blurred = gaussian_blur(lit, kernel[:, None].expand(-1, 2), p["blur_sigma"], reach).clamp(0, 1)
-        draw = pixel_noise.fast_noisy if self.compiled else pixel_noise.noisy
-        noisy = draw(blurred, p["eta"] * _LEVELS, p["sigma"] / _LEVELS, p["noise_key"], clip=True)
-        return noisy.to(image.dtype)
+        reach = reach_of(_REACH * call.largest()["blur_sigma"] + 1 / REFERENCE_SIDE, min(image.shape[-2:]))
+        blurred = gaussian_blur(lit, kernel[:, None].expand(-1, 2), p["blur_sigma"], (reach, reach)).clamp(0, 1)
+        draw = poisson_gaussian.fast_noisy if self.compiled else poisson_gaussian.noisy
+        return draw(blurred, p["eta"] * _LEVELS, p["sigma"] / _LEVELS, p["noise_key"], clip=True)
 
 
 def surface(shape: Tensor, height: int, width: int) -> Tensor:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import kernel
 from degrade.jit.threads import take
-from degrade.models.fundus import cpu_stages as chain
+from degrade.models.fundus import columns as at
+from degrade.models.fundus import cpu_stages
+from degrade.models.fundus.constants import BLUR, ILLUMINATION, SMOOTH, SPOTS
 from degrade.models.fundus.cpu_spots import add_spot, disk_lines
-from degrade.models.fundus.parts import SMOOTH
-from degrade.models.fundus.sampling import BLUR, ILLUMINATION, SPOTS
-from degrade.ops.blur import REFERENCE_SIDE
 from degrade.ops.blur_cpu import ROWS, blur, window_for
-from degrade.ops.color import LUMA
-from degrade.ops.fields_cpu import reach_of, taps, wide_field
+from degrade.ops.constants import LUMA, REFERENCE_SIDE
+from degrade.ops.fields_cpu import taps, wide_field
 from degrade.rng.cpu import add_normals
 
 Array = NDArray[np.float32]
@@ -36,131 +35,133 @@ def degrade_images(
     patterns: NDArray[np.uint32],
     mask: Array,
     out: Array,
-    types: Any,
-    tone: Any,
-    halo: Any,
-    hole: Any,
-    spots: Any,
-    blurs: Any,
-    noise: Any,
+    rows: Array,
+    words: NDArray[np.uint32],
+    spots: int,
     interpolate: bool,
     weights: Array,
     stream: Any,
 ) -> None:
-    """Degrades images into `out`, until there are none left that no thread has taken.
+    """Degrade images into `out`, until there are none left that no thread has taken.
 
     Args:
-        progress: (3,), 0 at first and the same for all threads: how many images have been taken, and whether there are
-            some that may hold more than numbers from 0 to 1, and some whose blur needs more than a frame can mirror.
+        progress: (2,), 0 at first and the same for all threads: how many images have been taken, and whether there are
+            some that may hold more than numbers from 0 to 1.
         scratch: (2, H, W) to write to.
         image, patterns: (B, C, H, W), the floats and their bits.
         mask: (B, 1, H, W).
         out: (B, C, H, W).
-        types, tone, halo, hole, spots, blurs, noise: the parameters, a tuple of arrays (B, ...) each.
+        rows, words: the packed parameters, (B, columns), and their bits.
+        spots: N, the number of spots per image.
         interpolate: whether halo and hole may be, where their kernels are wide.
         weights: (powers, largest step, 6): `weights_between` of the steps 1, 2, 4, ...
         stream: the two words of the noise's.
     """
-    rows, plane = scratch[0], scratch[1]
+    lines, plane = scratch[0], scratch[1]
     for _ in range(len(image)):
         i = take(progress)
         if i >= len(image):
             return
-        source, picture, bits = image[i], out[i], types[0][i]
-        side = min(plane.shape)
-        if max(reach_of(blurs[0][i, 0], side), reach_of(blurs[0][i, 1], side)) >= side:
-            progress[2] = 1  # a loop that leaves its array is not stopped
-            continue
+        source, picture, row = image[i], out[i], rows[i]
+        bits, side = int(row[at.TYPE]), min(plane.shape)
         depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:
-            brightness, contrast, saturation = tone[0][i], tone[1][i], tone[2][i]
-            middle, most = chain.mean_luma(source, patterns[i], brightness)
-            mean = chain.colour(source, np.float32(middle), brightness, contrast, saturation, picture)
-            mean = _halo(i, halo, mean, interpolate, weights, rows, plane, picture)
-            mean /= max(chain.mean_of(mask[i]), 1e-6)
-            depth, dark, between = _hole(i, hole, mean, interpolate, weights, rows, plane)
+            brightness, contrast, saturation = row[at.BRIGHTNESS], row[at.CONTRAST], row[at.SATURATION]
+            middle, most = cpu_stages.mean_luma(source, patterns[i], brightness)
+            mean = cpu_stages.colour(source, np.float32(middle), brightness, contrast, saturation, picture)
+            mean = _halo(row, mean, interpolate, weights, lines, plane, picture)
+            mean /= max(cpu_stages.mean_of(mask[i]), 1e-6)
+            depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)
         else:
-            most = chain.largest(patterns[i], 0, image.shape[2])
+            most = cpu_stages.largest(patterns[i], 0, image.shape[2])
             if bits != BLUR:
                 picture[:] = source
-        if most > chain.ONE_AS_BITS:
+        if most > cpu_stages.ONE_AS_BITS:
             progress[1] = 1
         before = source if bits == BLUR else picture
-        across, down = taps(blurs[0][i, 0], blurs[1][i], side), taps(blurs[0][i, 1], blurs[1][i], side)
-        disks = _disks(i, spots, picture.shape, bits & SPOTS)
+        sigma = row[at.BLUR_SIGMA]
+        across, down = taps(row[at.BLUR_KERNEL], sigma, side), taps(row[at.BLUR_KERNEL + 1], sigma, side)
+        disks = _disks(row, spots if bits & SPOTS else 0, spots, picture.shape)
         _finish(bits, before, depth, dark, between, disks, across, down, mask[i, 0], picture)
-        if bits & BLUR and noise[0][i] != 0:
-            grain = noise[0][i] * (side / REFERENCE_SIDE)
-            add_normals(picture.reshape(-1), np.float32(grain), np.uint64(noise[1][i]), stream)
-            chain.times(picture, mask[i, 0], 0, len(plane))
+        if bits & BLUR and row[at.NOISE] != 0:
+            grain = row[at.NOISE] * (side / REFERENCE_SIDE)
+            key = np.uint64(words[i, at.NOISE_KEY]) | np.uint64(words[i, at.NOISE_KEY + 1]) << np.uint64(32)
+            add_normals(picture.reshape(-1), np.float32(grain), key, stream)
+            cpu_stages.times(picture, mask[i, 0], 0, len(plane))
 
 
 @kernel
 def _halo(
-    i: int, halo: Any, mean: float, interpolate: bool, weights: Array, rows: Array, plane: Array, image: Array
+    row: Array, mean: float, interpolate: bool, weights: Array, lines: Array, plane: Array, image: Array
 ) -> float:
-    """The light leak of image i, whose mean is `mean`, in place; returns the mean of the result."""
-    center, inner, outer, kernel_size, sigma, strength, color = halo
-    amount, side = strength[i] * mean, min(plane.shape)
+    """The light leak of an image, whose mean is `mean`, in place; returns the mean of the result."""
+    amount, side, size = row[at.HALO_STRENGTH] * mean, min(plane.shape), row[at.HALO_KERNEL]
     if amount == 0:
         return mean
-    power = _power(kernel_size[i] * side, interpolate, weights)
-    half, radii = taps(kernel_size[i], sigma[i], side), (_length(inner[i], side), _length(outer[i], side))
-    ring = wide_field(_pixel(center[i], plane.shape), min(radii), max(radii), half, half, 2**power, rows, plane)
+    power = _power(size * side, interpolate, weights)
+    half = taps(size, row[at.HALO_SIGMA], side)
+    radii = _length(row[at.HALO_INNER], side), _length(row[at.HALO_OUTER], side)
+    center = _pixel(row[at.HALO_CENTER], row[at.HALO_CENTER + 1], plane.shape)
+    ring = wide_field(center, min(radii), max(radii), half, half, 2**power, lines, plane)
+    color = row[at.HALO_COLOR : at.HALO_COLOR + 3]
     light = np.empty(len(image), np.float32)
     if len(image) == 1:
-        light[0] = amount * (LUMA[0] * color[i, 0] + LUMA[1] * color[i, 1] + LUMA[2] * color[i, 2])
+        light[0] = amount * (LUMA[0] * color[0] + LUMA[1] * color[1] + LUMA[2] * color[2])
     else:
         for c in range(len(image)):
-            light[c] = amount * color[i, c]
-    return chain.halo(image, light, ring, weights[power, : 2**power])
+            light[c] = amount * color[c]
+    return cpu_stages.halo(image, light, ring, weights[power, : 2**power])
 
 
 @kernel
 def _hole(
-    i: int, hole: Any, mean: float, interpolate: bool, weights: Array, rows: Array, plane: Array
+    row: Array, mean: float, interpolate: bool, weights: Array, lines: Array, plane: Array
 ) -> tuple[Any, Array, Array]:
-    """The dark disk of image i, whose mean inside the field is `mean`: depth, lines, and the weights between them."""
-    center, radius, kernel_size, sigma, base, slope, threshold = hole
-    depth, side = base[i] + slope[i] * mean, min(plane.shape)
-    if not mean > threshold[i] or depth == 0:
+    """The dark disk of an image, whose mean inside the field is `mean`: depth, lines, and the weights between them."""
+    depth, side = row[at.HOLE_DEPTH] + row[at.HOLE_SLOPE] * mean, min(plane.shape)
+    if not mean > row[at.HOLE_THRESHOLD] or depth == 0:
         return np.float32(0), plane, weights[0]
-    power = _power(min(kernel_size[i, 0], kernel_size[i, 1]) * side, interpolate, weights)
-    across, down = taps(kernel_size[i, 0], sigma[i], side), taps(kernel_size[i, 1], sigma[i], side)
-    at = _pixel(center[i], plane.shape)
-    dark = wide_field(at, -1.0, _length(radius[i], side), across, down, 2**power, rows, plane)
+    x_size, y_size, sigma = row[at.HOLE_KERNEL], row[at.HOLE_KERNEL + 1], row[at.HOLE_SIGMA]
+    power = _power(min(x_size, y_size) * side, interpolate, weights)
+    across, down = taps(x_size, sigma, side), taps(y_size, sigma, side)
+    center = _pixel(row[at.HOLE_CENTER], row[at.HOLE_CENTER + 1], plane.shape)
+    dark = wide_field(center, -1.0, _length(row[at.HOLE_RADIUS], side), across, down, 2**power, lines, plane)
     return np.float32(depth), dark, weights[power, : 2**power]
 
 
 @kernel
-def _disks(i: int, spots: Any, shape: tuple[int, int, int], wanted: int) -> list[Any]:
-    """The spots of image i, none unless `wanted`: centre, radius, height, taps along x and y, and lines."""
-    center, radius, height, kernel_size, sigma = spots
+def _disks(row: Array, wanted: int, spots: int, shape: tuple[int, int, int]) -> list[Any]:
+    """The first `wanted` of an image's spots: center, radius, height, taps along x and y, and lines."""
     side = min(shape[1:])
-    present = np.flatnonzero(height[i]) if wanted else np.flatnonzero(height[i, :0])
+    center, kernel_size = at.SPOTS_AT + at.SPOT_CENTER * spots, at.SPOTS_AT + at.SPOT_KERNEL * spots
+    radius, height = at.SPOTS_AT + at.SPOT_RADIUS * spots, at.SPOTS_AT + at.SPOT_HEIGHT * spots
+    sigma = at.SPOTS_AT + at.SPOT_SIGMA * spots
+    present = np.flatnonzero(row[height : height + wanted])
     disks = []
     for n in present:
-        x_half, y_half = taps(kernel_size[i, n, 0], sigma[i, n], side), taps(kernel_size[i, n, 1], sigma[i, n], side)
-        at, reach = _pixel(center[i, n], shape[1:]), _length(radius[i, n], side)
-        disks.append((at, reach, height[i, n], x_half, y_half, disk_lines(at, reach, x_half, y_half)))
+        x_half = taps(row[kernel_size + 2 * n], row[sigma + n], side)
+        y_half = taps(row[kernel_size + 2 * n + 1], row[sigma + n], side)
+        place = _pixel(row[center + 2 * n], row[center + 2 * n + 1], shape[1:])
+        reach = _length(row[radius + n], side)
+        disks.append((place, reach, row[height + n], x_half, y_half, disk_lines(place, reach, x_half, y_half)))
     return disks
 
 
 @kernel
-def _pixel(center: Any, size: tuple[int, int]) -> tuple[float, float]:
-    """Column and row of a centre in fractions of the frame; pixel i is centred at (i + 1/2) / W."""
-    return _length(center[0], size[1]) - 0.5, _length(center[1], size[0]) - 0.5
+def _pixel(x: Any, y: Any, size: tuple[int, int]) -> tuple[float, float]:
+    """Column and row of a point in fractions of the frame; pixel i is centered at (i + 1/2) / W."""
+    return _length(x, size[1]) - 0.5, _length(y, size[0]) - 0.5
 
 
 @kernel
 def _length(fraction: Any, side: int) -> float:
-    """In pixels, of a fraction of so many."""
+    """Convert a fraction of `side` to pixels."""
     return float(fraction) * side
 
 
 @kernel
 def _power(kernel_size: float, interpolate: bool, weights: Array) -> int:
-    """How often the distance of a field's nodes may be doubled, `degrade.models.fundus.parts.grid_step`."""
+    """Exponent p of the grid step 2**p: the coarsest that a kernel of this many pixels allows."""
     power = 0
     while interpolate and power + 1 < len(weights) and SMOOTH * 2 ** (power + 1) <= kernel_size:
         power += 1
@@ -193,11 +194,11 @@ def _finish(
         end = min(begin + band, height)
         needed = min(end + reach, height)
         if depth != 0:
-            chain.hole(image, depth, dark, weights, ready, needed)
+            cpu_stages.hole(image, depth, dark, weights, ready, needed)
         for center, radius, level, x_half, y_half, lines in disks:
             add_spot(image, center, radius, level, lines, x_half, y_half, ready, needed)
         ready = needed
         if bits & BLUR:
             blur(image, across, down, mask, out, begin, end, window)
         else:
-            chain.times(image, mask, begin, end)
+            cpu_stages.times(image, mask, begin, end)

@@ -1,4 +1,4 @@
-"""`sampling.draw` on a CPU as one loop over the batch: the definition's arithmetic, and so its bits.
+"""`sampling.define` on a CPU as one loop over the batch: the definition's arithmetic, and so its bits.
 
 A batch's parameters are a few thousand numbers. By operations on arrays they cost most of a millisecond, spent waiting
 for these operations' code: the pixels of the batch before have driven it out of the caches.
@@ -16,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.base import Parameters
 from degrade.jit.compiler import strict_kernel
-from degrade.models.fundus import sampling as law
-from degrade.ops.blur import REFERENCE_SIDE
+from degrade.models.fundus.constants import PLAIN, TINTS, WIDEST
+from degrade.models.fundus.streams import streams, type_ends
+from degrade.ops.constants import REFERENCE_SIDE
+from degrade.parameters import Parameters
 from degrade.rng import keyed
 from degrade.rng.cpu import fold_words, uniform_words, words_of
+from degrade.rng.streams import stream_words
 from degrade.settings import Value, ends
 
 Array = NDArray[np.float32]
@@ -29,7 +31,7 @@ Ends = NDArray[np.float64]
 """The two ends of each of some settings' ranges, (N, 2)."""
 
 _RANGES = (
-    law.PLAIN,
+    PLAIN,
     ("halo_tint", "halo_offset", "halo_diameter", "halo_spread"),
     ("hole_diameter", "hole_x", "hole_y", "hole_kernel"),
     ("blur_sigma", "blur_kernel"),
@@ -37,7 +39,7 @@ _RANGES = (
 )
 
 _NAMES = (
-    *law.PLAIN,
+    *PLAIN,
     *("halo_color", "halo_center", "halo_inner", "halo_outer", "halo_kernel", "halo_sigma"),
     *("hole_center", "hole_radius", "hole_kernel", "hole_sigma"),
     *("spot_center", "spot_radius", "spot_height", "spot_kernel", "spot_sigma"),
@@ -48,7 +50,7 @@ _NAMES = (
 
 
 def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
-    """As `degrade.models.fundus.sampling.draw`."""
+    """As `sampling.define`."""
     scale = REFERENCE_SIDE / min(height, width)
     drawn = _draw(words_of(keys), *_plan(tuple(settings.items())), (width * scale, height * scale))
     return {name: torch.from_numpy(values) for name, values in zip(_NAMES, drawn, strict=True)}
@@ -58,10 +60,10 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
 def _plan(settings: tuple[tuple[str, Value], ...]) -> tuple[Any, Any, Any, Ends, Any]:
     """What `_draw` asks for between keys and frame: all that hangs on the settings alone."""
     values = dict(settings)
-    counters, wanted = keyed.layout(tuple(law.streams(values).items()), torch.device("cpu"))
+    counters, wanted = keyed.layout(tuple(streams(values).items()), torch.device("cpu"))
     ranges = tuple(np.array([ends(values[name]) for name in names], np.float64) for names in _RANGES)
-    noise = np.array([keyed.string_id("noise"), *keyed.stream_words("fold_in")], np.int64).view(np.uint64)
-    return words_of(counters), wanted.numpy(), noise, np.array(law.type_ends(values), np.float64), ranges
+    noise = np.array([keyed.string_id("noise"), *stream_words("fold_in")], np.int64).view(np.uint64)
+    return words_of(counters), wanted.numpy(), noise, np.array(type_ends(values), np.float64), ranges
 
 
 @strict_kernel
@@ -71,11 +73,11 @@ def _draw(
     """The parameters of keys (B,), as `_NAMES` says.
 
     Args:
-        counters, wanted: of the uniform numbers, whose streams `law.streams` lists.
+        counters, wanted: of the uniform numbers, whose streams `streams` lists.
         noise: the word that is folded into the noise's keys, and the two of the stream that does it.
         types: the ends of what `type` is drawn from.
         ranges: the ends of what is drawn in each group, as `_RANGES` says.
-        frame: width and height in the law's pixels.
+        frame: width and height in pixels of 512.
     """
     u = uniform_words(keys, counters, wanted)
     plain, halo, hole, blur, spots = ranges
@@ -107,7 +109,7 @@ def _halo(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
     for i in range(batch):
         tint = _whole(ranges[0, 0], ranges[0, 1], u[i, 0])
         for c in range(3):
-            color[i, c] = law.TINTS[int(tint)][c] / 255
+            color[i, c] = TINTS[int(tint)][c] / 255
         square, offset, shift = 0.0, 0.0, -math.inf
         for axis in range(2):
             size = frame[axis]
@@ -119,7 +121,7 @@ def _halo(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
         inner = side * _uniform(ranges[2], u[i, 3])
         spread = 1 + (2 * math.floor(math.sqrt(square)) / side - 1) * _uniform(ranges[3], u[i, 4])
         outer = side * spread + abs(shift + (2 / 3 - min(max(tint, 0.0), 1.0) / 6) * max(frame))
-        kernel = math.floor(abs(side + 2 * offset - inner))
+        kernel = min(float(math.floor(abs(side + 2 * offset - inner))), WIDEST * side - 1)
         inners[i], outers[i] = math.floor(inner / 2) / side, math.floor(outer / 2) / side
         kernels[i], sigma[i] = _odd(kernel) / side, max(2 * kernel / 3, 1.0) / side
     return color, center, inners, outers, kernels, sigma
@@ -139,7 +141,7 @@ def _hole(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
             first, last = ranges[1 + axis, 0] * size, ranges[1 + axis, 1] * size
             at = first if first == last else _whole(math.floor(first), math.floor(last), u[i, 1 + axis])
             center[i, axis] = (at + 0.5) / size
-            kernel = _grid(ranges[3], diameter, u[i, 3 + axis], False)
+            kernel = min(_grid(ranges[3], diameter, u[i, 3 + axis], False), WIDEST * side - 1)
             kernels[i, axis] = _odd(kernel) / side
             widest = max(widest, kernel)
         radius[i], sigma[i] = math.floor(diameter / 2) / side, max(0.8 * widest, 1.0) / side

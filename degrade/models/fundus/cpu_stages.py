@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.jit.compiler import kernel
-from degrade.ops.color import LUMA
+from degrade.ops.constants import LUMA
 from degrade.ops.fields_cpu import field_rows
 
 Array = NDArray[np.float32]

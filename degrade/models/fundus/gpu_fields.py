@@ -7,8 +7,8 @@ they are needed and multiplied by the tensor cores: half precision with float32 
 
 The kernels of a sample (halo, hole x, hole y, blur x, blur y, then x and y of every spot) have a record each in one
 table: L taps w(0) ... w(L - 1), then the running sum Q(t) = w(-L) + ... + w(t - 1) for t = 1 - L ... L. L is known on
-the host; what lies beyond a kernel's own reach is 0, or 1, exactly, so no bit of a result hangs on L. The parameters of
-a sample lie in one row of numbers, `pack`.
+the host; what lies beyond a kernel's own reach is 0, or 1, exactly, so no bit of a result depends on L. The parameters
+of a sample are one row of the packed table (`columns`).
 """
 
 from __future__ import annotations
@@ -21,35 +21,31 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from degrade.ops.blur import REFERENCE_SIDE, reach_of
+from degrade.models.fundus import columns as at
+from degrade.models.fundus import constants
+from degrade.ops.blur import reach_of
+from degrade.ops.constants import REFERENCE_SIDE
 
-# where the parameters are in a row; behind the kernels' sizes come their sigmas (one for both axes), then the spots'
-# centres, radii and heights
-TYPE = tl.constexpr(0)
-BRIGHTNESS = tl.constexpr(1)
-CONTRAST = tl.constexpr(2)
-SATURATION = tl.constexpr(3)
-HALO_COLOR = tl.constexpr(4)
-HALO_CENTER = tl.constexpr(7)
-HALO_INNER = tl.constexpr(9)
-HALO_OUTER = tl.constexpr(10)
-HALO_STRENGTH = tl.constexpr(11)
-HOLE_CENTER = tl.constexpr(12)
-HOLE_RADIUS = tl.constexpr(14)
-HOLE_DEPTH = tl.constexpr(15)
-HOLE_SLOPE = tl.constexpr(16)
-HOLE_THRESHOLD = tl.constexpr(17)
-NOISE = tl.constexpr(18)
-KERNELS = tl.constexpr(19)
-PARAMETERS = (
-    "type", "brightness", "contrast", "saturation", "halo_color", "halo_center", "halo_inner", "halo_outer",
-    "halo_strength", "hole_center", "hole_radius", "hole_depth", "hole_slope", "hole_threshold", "noise",
-    "halo_kernel", "hole_kernel", "blur_kernel", "spot_kernel", "halo_sigma", "hole_sigma", "blur_sigma", "spot_sigma",
-    "spot_center", "spot_radius", "spot_height",
-)  # fmt: skip
-"""The parameters in a row, in order."""
+TYPE = tl.constexpr(at.TYPE)
+BRIGHTNESS, CONTRAST = tl.constexpr(at.BRIGHTNESS), tl.constexpr(at.CONTRAST)
+SATURATION, NOISE = tl.constexpr(at.SATURATION), tl.constexpr(at.NOISE)
+HALO_COLOR, HALO_STRENGTH = tl.constexpr(at.HALO_COLOR), tl.constexpr(at.HALO_STRENGTH)
+HOLE_DEPTH, HOLE_SLOPE = tl.constexpr(at.HOLE_DEPTH), tl.constexpr(at.HOLE_SLOPE)
+HOLE_THRESHOLD, NOISE_KEY = tl.constexpr(at.HOLE_THRESHOLD), tl.constexpr(at.NOISE_KEY)
+ILLUMINATION, SPOTS, BLUR = (
+    tl.constexpr(constants.ILLUMINATION),
+    tl.constexpr(constants.SPOTS),
+    tl.constexpr(constants.BLUR),
+)
 
-ILLUMINATION = tl.constexpr(1)
+_HALO_CENTER, _HALO_INNER = tl.constexpr(at.HALO_CENTER), tl.constexpr(at.HALO_INNER)
+_HALO_OUTER, _HOLE_CENTER = tl.constexpr(at.HALO_OUTER), tl.constexpr(at.HOLE_CENTER)
+_HOLE_RADIUS = tl.constexpr(at.HOLE_RADIUS)
+_HALO_KERNEL, _HOLE_KERNEL = tl.constexpr(at.HALO_KERNEL), tl.constexpr(at.HOLE_KERNEL)
+_BLUR_KERNEL, _SPOT_KERNEL = tl.constexpr(at.BLUR_KERNEL), tl.constexpr(at.SPOT_KERNEL)
+_HALO_SIGMA, _HOLE_SIGMA = tl.constexpr(at.HALO_SIGMA), tl.constexpr(at.HOLE_SIGMA)
+_BLUR_SIGMA, _SPOT_SIGMA = tl.constexpr(at.BLUR_SIGMA), tl.constexpr(at.SPOT_SIGMA)
+SPOTS_AT = tl.constexpr(at.SPOTS_AT)
 
 _SMALLEST = tl.constexpr(REFERENCE_SIDE**-2)
 RIM = tl.constexpr(1 + 1e-6)  # of a radius' square; see `fields._rim_square`
@@ -57,11 +53,6 @@ _SCALE = tl.constexpr(1024.0)  # keeps the taps of wide kernels from the coarse 
 _CHUNK = tl.constexpr(128)  # sums are made of chunks of this many, from the centre outwards, in tables of any length
 _ACROSS, _DOWN = (32, 64), (64, 128, 32)
 OPTIONS = {"num_warps": 8}
-
-
-def pack(p: Mapping[str, Tensor]) -> Tensor:
-    """The parameters of every sample as one row of float32 numbers: (B, columns)."""
-    return torch.cat([p[name].to(torch.float32)[:, None].flatten(1) for name in PARAMETERS], dim=1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Tables:
 
 
 def tables(rows: Tensor, spots: int, side: int, most: Mapping[str, float]) -> Tables:
-    """The records of the kernels in the rows of `pack`; `most` has the largest sizes that they may have."""
+    """The records of the kernels in packed rows; `most` has the largest sizes that they may have."""
 
     def length(*names: str) -> int:
         return -(-(reach_of(max(most[name] for name in names), side) + 2) // 16) * 16
@@ -121,9 +112,24 @@ def _box(size, side):
 
 
 @triton.jit
-def reach_in(row, kernel, side, length):
-    """Taps to either side of the centre that a sample's own kernel has."""
-    whole, fraction = _box(tl.load(row + KERNELS + kernel), side)
+def _size_at(row, kernel, spots):
+    """Where the size of a kernel is: 0 the halo's, 1 and 2 the hole's, 3 and 4 the blur's, then two for each spot."""
+    few = tl.where(kernel < 3, _HOLE_KERNEL + kernel - 1, _BLUR_KERNEL + kernel - 3)
+    few = tl.where(kernel == 0, _HALO_KERNEL, few)
+    return row + tl.where(kernel < 5, few, SPOTS_AT + _SPOT_KERNEL * spots + kernel - 5)
+
+
+@triton.jit
+def _sigma_at(row, kernel, spots):
+    """Where the sigma of a kernel is; x and y share one."""
+    few = tl.where(kernel == 0, _HALO_SIGMA, tl.where(kernel < 3, _HOLE_SIGMA, _BLUR_SIGMA))
+    return row + tl.where(kernel < 5, few, SPOTS_AT + _SPOT_SIGMA * spots + (kernel - 5) // 2)
+
+
+@triton.jit
+def reach_in(row, kernel, spots, side, length):
+    """Taps to either side of the center that a sample's own kernel has."""
+    whole, fraction = _box(tl.load(_size_at(row, kernel, spots)), side)
     return tl.minimum(whole.to(tl.int32) + (fraction > 1e-5).to(tl.int32), length - 2)
 
 
@@ -151,8 +157,8 @@ def _tables(rows, records, row_stride, stride, spots, side, field_length, blur_l
     before = tl.where(k < 3, 0, tl.where(k < 5, 3, 5))
     place = tl.where(k < 3, 0, 9 * field_length) + tl.where(k < 5, 0, 6 * blur_length) + 3 * length * (k - before)
     record = records + sample * stride + place
-    whole, fraction = _box(tl.load(row + KERNELS + k), side)
-    sigma = tl.load(row + KERNELS + kernels + (k + 1) // 2) * side
+    whole, fraction = _box(tl.load(_size_at(row, k, spots)), side)
+    sigma = tl.load(_sigma_at(row, k, spots)) * side
     chunk = tl.arange(0, _CHUNK)
     total = 1.0
     for start in range(0, length, _CHUNK):
@@ -208,15 +214,15 @@ def _blur_chords(
     if (tl.load(row + TYPE).to(tl.int32) & ILLUMINATION) == 0:
         return
     record = tables + (plane // 2).to(tl.int64) * stride + field * 3 * length
-    reach = reach_in(row, field, side, length)
+    reach = reach_in(row, field, spots, side, length)
     col = tile % tiles_x * COLUMNS
     columns = tl.max_contiguous(col + tl.arange(0, COLUMNS), 1)  # one look-up per thread: neighbours read neighbours
     lines = tile // tiles_x * ROWS + tl.arange(0, ROWS)
-    center = row + tl.where(field == 0, HALO_CENTER, HOLE_CENTER)
+    center = row + tl.where(field == 0, _HALO_CENTER, _HOLE_CENTER)
     middle = tl.load(center) * width - 0.5
     dy = lines.to(tl.float32) - (tl.load(center + 1) * height - 0.5)
-    inner, outer = tl.load(row + HALO_INNER) * side, tl.load(row + HALO_OUTER) * side
-    largest = tl.where(field == 0, tl.maximum(inner, outer), tl.load(row + HOLE_RADIUS) * side)
+    inner, outer = tl.load(row + _HALO_INNER) * side, tl.load(row + _HALO_OUTER) * side
+    largest = tl.where(field == 0, tl.maximum(inner, outer), tl.load(row + _HOLE_RADIUS) * side)
     blurred = _blur_chord(record, length, reach, largest, middle, dy, col, columns, width, COLUMNS)
     if field == 0:
         smallest = tl.minimum(inner, outer)
@@ -252,7 +258,7 @@ def _blur_down(
         return
     kernel = plane % 2 * 2  # the halo's one kernel, or the hole's second
     weights = tables + (plane // 2).to(tl.int64) * stride + kernel * 3 * length
-    reach = reach_in(row, kernel, side, length)
+    reach = reach_in(row, kernel, spots, side, length)
     top = tile % tiles_y * ROWS
     lines = top + tl.arange(0, ROWS)
     columns = tile // tiles_y * COLUMNS + tl.arange(0, COLUMNS)

@@ -1,8 +1,8 @@
-"""The spots in a tile of pixels: `fundus.stages.spots`, each spot's blurred disk computed where it is seen.
+"""The spots in a tile of pixels: `reference.spots`, each spot's blurred disk computed where it is seen.
 
-A row of a hard disk is a chord, blurred along x by two look-ups in its kernel's running sum (see `triton.fields`); the
+A row of a hard disk is a chord, blurred along x by two look-ups in its kernel's running sum (see `gpu_fields`); the
 blur along y adds up the rows that the kernel reaches. Neither chords nor rows end at the frame: a spot beyond the
-border glows into it. The records and the rows of parameters are those of `triton.fields`.
+border glows into it. The records and the rows of parameters are those of `gpu_fields`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from degrade.models.fundus.gpu_fields import KERNELS, RIM, reach_in, running
+from degrade.models.fundus import columns as at
+from degrade.models.fundus.gpu_fields import RIM, SPOTS_AT, reach_in, running
+
+_CENTER, _RADIUS = tl.constexpr(at.SPOT_CENTER), tl.constexpr(at.SPOT_RADIUS)
+_HEIGHT = tl.constexpr(at.SPOT_HEIGHT)
 
 
 @triton.jit
@@ -20,14 +24,14 @@ def glow_of(
 ):  # fmt: skip
     """The sum of all spots in the tile whose corner this is; COUNT is a power of two and at least `spots`."""
     side = tl.minimum(height, width)
-    centers = row + KERNELS + 8 + 3 * spots
-    radii, heights = centers + 2 * spots, centers + 3 * spots
+    centers = row + SPOTS_AT + _CENTER * spots
+    radii, heights = row + SPOTS_AT + _RADIUS * spots, row + SPOTS_AT + _HEIGHT * spots
     lines, columns = top + tl.arange(0, ROWS), left + tl.arange(0, COLUMNS)
     glow = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
     # most tiles have no spot: one look at all of them
     n = tl.arange(0, COUNT)
     there = n < spots
-    reach = tl.maximum(reach_in(row, 5 + 2 * n, side, length), reach_in(row, 6 + 2 * n, side, length))
+    reach = tl.maximum(reach_in(row, 5 + 2 * n, spots, side, length), reach_in(row, 6 + 2 * n, spots, side, length))
     margin = tl.load(radii + n, mask=there, other=0.0) * side + reach + 1.0
     x = tl.load(centers + 2 * n, mask=there, other=0.0) * width - 0.5
     y = tl.load(centers + 2 * n + 1, mask=there, other=0.0) * height - 0.5
@@ -37,7 +41,7 @@ def glow_of(
         for spot in range(spots):
             if tl.max((near & (n == spot)).to(tl.int32)) > 0:
                 record = records + spot * 6 * length
-                reach_y = reach_in(row, 6 + 2 * spot, side, length)
+                reach_y = reach_in(row, 6 + 2 * spot, spots, side, length)
                 center_x, center_y = (
                     tl.load(centers + 2 * spot) * width - 0.5,
                     tl.load(centers + 2 * spot + 1) * height - 0.5,

@@ -21,6 +21,7 @@ import triton
 import triton.language as tl
 
 from degrade.models.fundus.gpu_fields import (
+    BLUR,
     BRIGHTNESS,
     CONTRAST,
     HALO_COLOR,
@@ -30,16 +31,16 @@ from degrade.models.fundus.gpu_fields import (
     HOLE_THRESHOLD,
     ILLUMINATION,
     NOISE,
+    NOISE_KEY,
     SATURATION,
+    SPOTS,
     TYPE,
     reach_in,
 )
 from degrade.models.fundus.gpu_spots import glow_of
-from degrade.ops.color import LUMA
+from degrade.ops.constants import LUMA
 from degrade.rng.gpu import gaussian, philox, split_key
 
-SPOTS = tl.constexpr(2)
-BLUR = tl.constexpr(4)
 PARTS = tl.constexpr(256)
 """Programs per sample in a pass that sums, at most."""
 
@@ -206,7 +207,7 @@ def light(
 
 @triton.jit
 def blur(
-    source, mask, rows, records, target, row_stride, stride, length, height, width,
+    source, mask, rows, records, target, row_stride, stride, length, spots, height, width,
     AXIS: tl.constexpr, MASKED: tl.constexpr, CHANNELS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The blur along one axis, 0 for x and 1 for y; after x, the second, clipped. `records` are the blur's."""
@@ -219,7 +220,7 @@ def blur(
     if (_bits(row) & BLUR) == 0:
         return
     weights = records + sample * stride + AXIS * 3 * length
-    reach = reach_in(row, 3 + AXIS, tl.minimum(height, width), length)
+    reach = reach_in(row, 3 + AXIS, spots, tl.minimum(height, width), length)
     pixels = height * width
     lines, columns = tile // tiles_x * ROWS + tl.arange(0, ROWS), tile % tiles_x * COLUMNS + tl.arange(0, COLUMNS)
     if AXIS == 0:
@@ -257,7 +258,7 @@ def _mirrored(at, lag, size):
 
 @triton.jit
 def noise(
-    source, mask, rows, keys, result, row_stride, pixels, count, blocks, programs, scale, tag: tl.int64,
+    source, mask, rows, result, row_stride, pixels, count, blocks, programs, scale, tag: tl.int64,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Normals times the noise's deviation times `scale`, then the mask; the numbers are those of `keyed.normals`."""
@@ -266,7 +267,8 @@ def noise(
     if (_bits(row) & BLUR) == 0:
         return
     index = tl.program_id(0) % programs * BLOCK + tl.arange(0, BLOCK)
-    k0, k1 = split_key(tl.load(keys + sample))
+    k0 = tl.load(row + NOISE_KEY).to(tl.uint32, bitcast=True)
+    k1 = tl.load(row + NOISE_KEY + 1).to(tl.uint32, bitcast=True)
     c2, c3 = split_key(tag)
     w0, w1, w2, w3 = philox(index.to(tl.uint32), 0, c2, c3, k0, k1)
     n0, n1 = gaussian(w0, w1)

@@ -5,49 +5,41 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Any
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from degrade import fov, kernels
-from degrade.base import Degradation, Parameters, check_values
-from degrade.models.fundus import inplace
-from degrade.models.fundus import reference as stages
-from degrade.models.fundus import sampling as law
+from degrade import fov
+from degrade.backend import Operation
+from degrade.base import Call, Degradation
+from degrade.models.fundus import reference, sampling
+from degrade.models.fundus.constants import TYPES
+from degrade.models.fundus.table import PARAMETERS, STAGE_BITS, WIDEST_BLUR
 from degrade.ops.blur import reach_of
+from degrade.ops.constants import REFERENCE_SIDE
+from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import ends
+from degrade.settings import Span, choice, drawn, ends, fixed
 
 _AT_ONCE = 1 << 22
-"""Numbers (16 MiB of float32) of images that a CPU works on at once on the batched route: of tensors above 32 MiB the
+"""Numbers (16 MiB of float32) of images that the definition works on at once on a CPU: of tensors above 32 MiB the
 system makes each one's memory anew, which takes longer than the work."""
 
+_PX = 1 / REFERENCE_SIDE
 
-class Route(Enum):
-    """The ways to the same picture; the first is the definition, and what gradients and torch.compile take."""
-
-    BATCHED = "batched"
-    IN_PLACE = "in place"
-    NUMBA = "numba"
-    TRITON = "triton"
-
-
-def choose(image: Tensor, *, differentiable: bool, exact: bool, emulate_8bit: bool) -> Route:
-    """The fastest way for these images that gives what is asked for."""
-    if differentiable or torch.compiler.is_compiling():
-        return Route.BATCHED
-    plain = not emulate_8bit and image.dtype != torch.float64
-    if plain and not exact and kernels.triton_serves(image.device):
-        return Route.TRITON
-    if plain and kernels.numba_serves(image.device):
-        return Route.NUMBA
-    return Route.IN_PLACE if image.device.type == "cpu" else Route.BATCHED
+_FACTOR = (0.0, 3.0)
+_SIDE = "of the side"
+_TYPES = "which degradations act, a digit each for blur, spots, illumination; random: one of the seven, equal chances"
+_RIM = "rim of halo, hole and spots; 0, the release's hard disks, has no gradient in centers and radii"
+_EXACT = "every pixel of halo and hole computed, instead of interpolated (to 0.5/255)"
+_8BIT = "the release's rounding: Pillow's 8-bit color, truncated output"
+_NOISE = "standard deviation of the noise after the blur, in 512-pixel frames"
+_SPREAD = "how far the ring reaches, from the inner disk (0) to the corners"
 
 
 class Fundus(Degradation):
-    """The degradations of Cofe-Net: illumination (colour, halo, hole), then spots, then blur, then the mask.
+    """The degradations of Cofe-Net: illumination (color, halo, hole), then spots, then blur, then the mask.
 
     Source: Shen, Fu, Shen, Shao, "Modeling and Enhancing Low-Quality Retinal Fundus Images", IEEE TMI 40(3), 2021,
     and the code released with it; docs/recipes/cofe-net.md says where the two differ. The defaults are the release.
@@ -55,113 +47,152 @@ class Fundus(Degradation):
     Every parameter is in units that do not depend on the resolution, so one key gives the same picture at 256 and
     at 2048 pixels. Inside the field of view the picture is degraded, outside it is black.
 
+    Without gradients a call is served by Numba's loops on a CPU and by fused Triton kernels on a GPU; with them, and
+    with float64, `emulate_8bit` or softness, by the definition in torch, which works on the batch as a whole. The
+    numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`. `compile()`
+    compiles the definition: one graph for all batch sizes, and a graph for each number of a blur's and a spot's taps,
+    which grow with the images. `softness` above 0 (2/512 looks the same) gives halo, hole and spots a gradient in
+    their centers and radii.
+
     Args:
         name, citation, validate: see `Degradation`.
-        settings: see `degrade.models.fundus.sampling.SETTINGS`. `softness` above 0 (2/512 looks the same) gives halo,
-            hole and spots a gradient in their centres and radii.
 
-    With gradients, and under torch.compile, the batch is worked on as a whole. Without them each image is worked on in
-    cache on a CPU (by Numba's loops where Numba is installed, extra "fast"), and by fused Triton kernels on a GPU. The
-    numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`. `compile()`
-    compiles the work on whole batches, that with gradients: one graph for all batch sizes, and a graph for each number
-    of a blur's and a spot's taps, which grow with the images.
+    Raises:
+        ValueError: a setting that is not allowed; a blur kernel of more than 1.5 times the side.
 
     >>> import degrade
     >>> image, vessels, mask = degrade.phantom.fundus(degrade.make_keys(0, 2), 64)
-    >>> d = degrade.recipe("cofe-net", brightness=(0.5, 0.8), type="011")
+    >>> d = degrade.models.Fundus(brightness=(0.5, 0.8), type="011")
     >>> degraded, parameters = d.sample(image, degrade.make_keys(0, 2), mask)
     >>> degraded.shape, parameters["brightness"].max() <= 0.8
     (torch.Size([2, 3, 64, 64]), tensor(True))
     """
 
-    settings_table = law.SETTINGS
-    looks_at_values = True
+    parameter_table: ParameterTable = PARAMETERS
+    operation: ClassVar[Operation] = Operation(
+        "fundus", cpu="degrade.models.fundus.cpu:degrade", gpu="degrade.models.fundus.gpu:degrade"
+    )
+    has_field_of_view: ClassVar[bool] = True
 
-    def __init__(self, name: str = "cofe-net", citation: str = "", validate: bool = False, **settings: Any) -> None:
-        super().__init__(name, citation, validate, **settings)
+    def __init__(
+        self,
+        name: str = "cofe-net",
+        citation: str = "",
+        validate: bool = False,
+        *,
+        type: Annotated[
+            Literal["random", "001", "010", "011", "100", "101", "110", "111"], choice(_TYPES, "random", *TYPES)
+        ] = "random",
+        brightness: Annotated[Span, drawn(_FACTOR, "factor", "brightness")] = (0.7, 1.2),
+        contrast: Annotated[Span, drawn(_FACTOR, "factor", "contrast about the mean luma of the frame")] = (0.6, 1.4),
+        saturation: Annotated[Span, drawn(_FACTOR, "factor", "saturation")] = (0.6, 1.4),
+        halo_tint: Annotated[
+            Span, drawn((0, 2), "", "color of the light leak: 0 white, 1 cyan, 2 green-yellow", whole=True)
+        ] = (1, 2),
+        halo_offset: Annotated[Span, drawn((-0.5, 0.5), "of width, height", "center of the halo, from the middle")] = (
+            -0.125,
+            0.125,
+        ),
+        halo_diameter: Annotated[Span, drawn((0.05, 2.0), _SIDE, "inner diameter of the halo's ring")] = (0.75, 1.0),
+        halo_spread: Annotated[Span, drawn((0.0, 2.0), "", _SPREAD)] = (0.0, 1.0),
+        halo_strength: Annotated[
+            Span, drawn(_FACTOR, "mean grey", "brightness of the ring, in units of the image's mean")
+        ] = 1.0,
+        hole_diameter: Annotated[Span, drawn((0.02, 2.0), "of the width", "diameter of the dark disk")] = (0.4, 0.7),
+        hole_x: Annotated[Span, drawn((0.0, 1.0), "of the width", "center of the dark disk")] = (0.25, 0.75),
+        hole_y: Annotated[Span, drawn((0.0, 1.0), "of the height", "center of the dark disk")] = (0.375, 0.625),
+        hole_kernel: Annotated[
+            Span, drawn((0.0, 1.0), "of its diameter", "width and height of the disk's blur, two sides at most")
+        ] = (0.55, 0.75),
+        hole_depth: Annotated[
+            Span, drawn((0.0, 1.0), "full scale", "darkening d of the amplitude -(d + s a), a the mean")
+        ] = (0.26, 0.262),
+        hole_slope: Annotated[Span, drawn((0.0, 1.0), "per mean grey", "slope s of that amplitude")] = (0.05, 0.06),
+        hole_threshold: Annotated[
+            Span, drawn((0.0, 1.0), "mean grey", "images no brighter than this inside the field are spared")
+        ] = 0.25,
+        spot_count: Annotated[Span, drawn((0, 64), "", "number of spots", whole=True)] = (5, 10),
+        spot_radius: Annotated[Span, drawn((0.002, 0.075), _SIDE, "size of a spot; its disk has half this radius")] = (
+            0.01,
+            0.05,
+        ),
+        spot_kernel: Annotated[Span, drawn((0.0, 1.0), "of its sigma", "width and height of a spot's blur kernel")] = (
+            0.2,
+            0.25,
+        ),
+        blur_sigma: Annotated[Span, drawn((0.0005, 0.5), _SIDE, "nominal standard deviation of the blur")] = (
+            5 * _PX,
+            15 * _PX,
+        ),
+        blur_kernel: Annotated[Span, drawn((0.0, 8.0), "of its sigma", "width and height of the kernel: what acts")] = (
+            1 / 3,
+            1 / 2,
+        ),
+        noise: Annotated[Span, drawn((0.0, 1.0), "full scale", _NOISE)] = 0.0,
+        softness: Annotated[float, fixed((0.0, 0.1), _SIDE, _RIM)] = 0.0,
+        emulate_8bit: Annotated[bool, choice(_8BIT)] = False,
+        exact: Annotated[bool, choice(_EXACT)] = False,
+    ) -> None:
+        super().__init__(name, citation, validate, locals())
+        widest = self._largest_drawn(REFERENCE_SIDE, REFERENCE_SIDE)["blur_kernel"]
+        if widest > WIDEST_BLUR:
+            raise ValueError(
+                f"blur_kernel = {self.settings['blur_kernel']} of blur_sigma = {self.settings['blur_sigma']} means a "
+                f"kernel of {widest:g} of the side; allowed is up to {WIDEST_BLUR:g}"
+            )
 
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)
 
-    def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
-        return law.draw(self.settings, keys, height, width)
-
     def stages(self, parameters: Parameters) -> dict[str, Parameters]:
-        names = [name for name in law.STAGES if name != "noise" or self.settings["noise"] != 0]
         alone = {}
-        for name in names:
-            bit = torch.full_like(parameters["type"], law.STAGES[name][0])
-            alone[name] = {**law.neutral(parameters, keep=(name,)), "type": bit}
+        for name, bit in STAGE_BITS.items():
+            if name != "noise" or self.settings["noise"] != 0:
+                acting = torch.full_like(parameters["type"], bit)
+                alone[name] = {**self.parameter_table.only(parameters, name), "type": acting}
         return alone
 
-    def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
-        dtype = image.dtype if image.dtype == torch.float64 else torch.float32
-        mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
-        p = parameters
-        if not drawn or dtype != torch.float32:  # else they are as needed
-            p = {
-                name: value.to(image.device, dtype if value.is_floating_point() else value.dtype)
-                for name, value in parameters.items()
-            }
-        exact, emulate_8bit = bool(self.settings["exact"]), bool(self.settings["emulate_8bit"])
-        gradients = torch.is_grad_enabled() and any(value.requires_grad for value in (image, mask, *p.values()))
-        differentiable = gradients or ends(self.settings["softness"])[0] > 0
-        route = choose(image, differentiable=differentiable, exact=exact, emulate_8bit=emulate_8bit)
-        if route is not Route.NUMBA and (image.device.type == "cpu" or self.validate):
-            check_values(image.detach())
-        if route is Route.TRITON:
-            from degrade.models.fundus import gpu as on_gpu
+    def refuses(self, name: str, image: Tensor) -> str:
+        if image.dtype == torch.float64:
+            return "images are float64"
+        for setting in ("emulate_8bit", "softness") if name == "cpu" else ("emulate_8bit", "softness", "exact"):
+            if self.settings[setting]:
+                return f"{setting} = {self.settings[setting]}"
+        return ""
 
-            return on_gpu.degrade(image.detach(), p, mask, self._most(image, p, drawn), self._noisy(drawn))
-        if route is Route.NUMBA:
-            from degrade.models.fundus import cpu as on_cpu
+    def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
+        return sampling.draw(self.settings, keys, height, width)
 
-            degraded = on_cpu.degrade(image.detach(), p, mask, exact=exact, drawn=drawn)
-        elif route is Route.IN_PLACE:
-            degraded = inplace.degrade(image.detach(), p, mask, dtype, exact=exact, emulate_8bit=emulate_8bit)
-        else:
-            degraded = self._batched(image.to(dtype), p, mask, emulate_8bit, drawn)
-        return degraded.to(image.dtype)
+    def _largest_drawn(self, height: int, width: int) -> Mapping[str, float]:
+        return sampling.largest(self.settings, height, width)
 
-    def _most(self, image: Tensor, p: Parameters, drawn: bool) -> Mapping[str, float]:
-        """The largest kernels, which decide the shapes of the work.
-
-        Known from the recipe for drawn parameters, so that no call waits for the device; measured for given ones.
-        """
-        if drawn:
-            return law.bounds(self.settings, *image.shape[-2:])
-        names = ("spot_radius", "spot_kernel", "blur_kernel", "halo_kernel", "hole_kernel")
-        return {name: stages.largest(p[name]) for name in names}
-
-    def _noisy(self, drawn: bool) -> bool:
-        """Whether there may be noise."""
-        return not drawn or self.settings["noise"] != 0
-
-    def _batched(self, image: Tensor, p: Parameters, mask: Tensor, emulate_8bit: bool, drawn: bool) -> Tensor:
+    def _define(self, call: Call) -> Tensor:
+        image, p, mask = call.image, call.parameters, call.mask
+        assert mask is not None
         side = min(image.shape[-2:])
         softness = ends(self.settings["softness"])[0]
-        most = self._most(image, p, drawn)
-        spot_reach = stages.spot_reach(most["spot_radius"], most["spot_kernel"], side, softness)
+        most = call.largest()
+        spot_reach = reference.spot_reach(most["spot_radius"], most["spot_kernel"], side, softness)
         normals = None
-        if self._noisy(drawn):  # drawn out here: in a compiled graph, random bits would be the compiler's affair
+        if most["noise"] != 0:  # drawn out here: in a compiled graph, the compiler would choose the random bits
             normals = keyed.normals(p["noise_key"], "pixel", tuple(image.shape[1:]), image.dtype)
-        fixed = (spot_reach, reach_of(most["blur_kernel"], side), softness, emulate_8bit)
+        fixed_ = (spot_reach, reach_of(most["blur_kernel"], side), softness, bool(self.settings["emulate_8bit"]))
         compiling = torch.compiler.is_compiling()
         if self.compiled and not compiling:
-            return _compiled()(image, p, mask, normals, *fixed)
+            return _compiled()(image, p, mask, normals, *fixed_)
         if compiling or image.device.type != "cpu" or not image.numel():
-            return stages.chain(image, p, mask, normals, *fixed)
+            return reference.chain(image, p, mask, normals, *fixed_)
         degraded = []
         few = max(_AT_ONCE // math.prod(image.shape[1:]), 1)
         for start in range(0, image.shape[0], few):
             some = slice(start, start + few)
             own = {name: value[some] for name, value in p.items()}
             noise = None if normals is None else normals[some]
-            degraded.append(stages.chain(image[some], own, mask[some], noise, *fixed))
+            degraded.append(reference.chain(image[some], own, mask[some], noise, *fixed_))
         return torch.cat(degraded)
 
 
 @functools.cache
 def _compiled() -> Callable[..., Tensor]:
-    compiled: Callable[..., Tensor] = torch.compile(stages.chain, dynamic=True)
+    compiled: Callable[..., Tensor] = torch.compile(reference.chain, dynamic=True)
     return compiled

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade.base import Parameters
-from degrade.models.fundus.sampling import BLUR, ILLUMINATION, SPOTS
+from degrade.models.fundus.constants import BLUR, ILLUMINATION, SPOTS
 from degrade.ops import color as tone
 from degrade.ops.blur import blur_padded, gaussian_blur, reach_of, taps
 from degrade.ops.fields import blur_field, disk, rim
+from degrade.parameters import Parameters
 
 
 def chain(

@@ -9,10 +9,11 @@ import torch
 from msgspec import Meta, Struct
 from torch import Tensor
 
-from degrade.base import Parameters
-from degrade.models.fundus import sampling as law
+from degrade.models.fundus import sampling
+from degrade.models.fundus.constants import BLUR, ILLUMINATION, SPOTS, TINTS
 from degrade.models.fundus.model import Fundus
-from degrade.ops.blur import REFERENCE_SIDE
+from degrade.ops.constants import REFERENCE_SIDE
+from degrade.parameters import Parameters
 from degrade.text import TextError, convert
 
 _Number = Annotated[float, Meta(ge=-1e6, le=1e6)]
@@ -89,18 +90,18 @@ def from_cofe_net(file: Mapping[str, Any]) -> Parameters:
     except TextError as error:
         raise ValueError(f"not a Cofe-Net parameter file: {error}") from None
     side = params.size
-    base = law.neutral(Fundus().draw(torch.zeros(1, dtype=torch.int64), REFERENCE_SIDE, REFERENCE_SIDE))
+    base = Fundus.parameter_table.only(Fundus().draw(torch.zeros(1, dtype=torch.int64), REFERENCE_SIDE, REFERENCE_SIDE))
     found: dict[str, Tensor] = {}
     bits = 0
     if params.illumination:
-        bits |= law.ILLUMINATION
+        bits |= ILLUMINATION
         found |= _illumination(params.illumination, side)
     if params.spots:
-        bits |= law.SPOTS
+        bits |= SPOTS
         found |= _spots(params.spots, side)
         base["spot_count"] = torch.tensor([len(params.spots)])
     if params.blur:
-        bits |= law.BLUR
+        bits |= BLUR
         found["blur_sigma"] = _numbers(params.blur.sigma) / side
         found["blur_kernel"] = _numbers(params.blur.rad_w, params.blur.rad_h)[None] / side
     if not bits:
@@ -124,16 +125,16 @@ def _illumination(light: _Light, side: float) -> dict[str, Tensor]:
     if chosen is None:
         raise ValueError("not a Cofe-Net parameter file: halo has neither 'num' nor 'style_num'")
     tint = int(chosen)
-    if not 0 <= tint < len(law.TINTS):
-        raise ValueError(f"halo tint {tint}: allowed is 0 to {len(law.TINTS) - 1}")
+    if not 0 <= tint < len(TINTS):
+        raise ValueError(f"halo tint {tint}: allowed is 0 to {len(TINTS) - 1}")
     found = {
         "brightness": _numbers(color.brightness_factor),
         "contrast": _numbers(color.contrast_factor),
         "saturation": _numbers(color.saturation_factor),
-        "halo_color": law.halo_color(torch.tensor([tint])),
+        "halo_color": sampling.halo_color(torch.tensor([tint])),
         "halo_strength": _numbers(1),
     }
-    found |= law.halo_geometry(
+    found |= sampling.halo_geometry(
         _numbers(*halo.center_a)[None], _numbers(halo.dia_a), _numbers(halo.dia_b), (int(side), int(side))
     )
     return found | {
@@ -151,7 +152,7 @@ def _spots(spots: list[_Spot], side: float) -> dict[str, Tensor]:
     radius = _numbers(*(spot.radius for spot in spots))[None]
     return {
         "spot_radius": (radius / 2).floor() / side,
-        "spot_height": law.spot_height(radius * (REFERENCE_SIDE / side)),
+        "spot_height": sampling.spot_height(radius * (REFERENCE_SIDE / side)),
         "spot_center": (torch.stack([_numbers(*spot.center) for spot in spots])[None] + 0.5) / side,
         "spot_kernel": torch.stack([_numbers(spot.rad_w, spot.rad_h) for spot in spots])[None] / side,
         "spot_sigma": _numbers(*(spot.sigma for spot in spots))[None] / side,

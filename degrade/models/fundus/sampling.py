@@ -1,4 +1,4 @@
-"""The law of the Cofe-Net degradations: what is drawn, from which range, and how it hangs together.
+"""Sampling of the Cofe-Net parameters: which are drawn from which range, and how they depend on each other.
 
 Shen, Fu, Shen, Shao, "Modeling and Enhancing Low-Quality Retinal Fundus Images", IEEE TMI 40(3), 2021, and the
 degradation code released with it. The release draws whole pixels on square frames of 512; so do we, on the frame of
@@ -15,106 +15,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from degrade import kernels
-from degrade.base import Parameters
-from degrade.ops.blur import REFERENCE_SIDE
+from degrade.backend import Operation, run
+from degrade.models.fundus.constants import PLAIN, TINTS, WIDEST
+from degrade.models.fundus.streams import streams, type_ends
 from degrade.ops.constant import constant
+from degrade.ops.constants import REFERENCE_SIDE
+from degrade.parameters import Parameters
 from degrade.rng import keyed
-from degrade.settings import Choice, Number, Range, Setting, Value, ends, uniform, whole
+from degrade.settings import Value, ends, uniform, whole
 
-TYPES = ("001", "010", "011", "100", "101", "110", "111")
-"""The seven non-empty subsets of blur, spots and illumination, a digit each, in this order."""
+_SAMPLING = Operation("fundus.sampling", cpu="degrade.models.fundus.cpu_sampling:draw")
 
-BLUR, SPOTS, ILLUMINATION = 4, 2, 1
-"""The bits of the parameter `type`, whose binary digits are the published three-digit codes."""
-
-TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
-"""Colours of the light leak, of 255: white, cyan, green-yellow."""
 
 _PX = 1 / REFERENCE_SIDE
 
-STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
-    "colour": (ILLUMINATION, ("brightness", "contrast", "saturation")),
-    "halo": (ILLUMINATION, ("halo_",)),
-    "hole": (ILLUMINATION, ("hole_",)),
-    "spots": (SPOTS, ("spot_",)),
-    "blur": (BLUR, ("blur_",)),
-    "noise": (BLUR, ("noise",)),
-}
-"""In the order in which they act: the bit of `type` that each hangs on, and how its parameters' names begin."""
-
-_NEUTRAL = {
-    "brightness": 1.0,
-    "contrast": 1.0,
-    "saturation": 1.0,
-    "halo_strength": 0.0,
-    "hole_depth": 0.0,
-    "hole_slope": 0.0,
-    "spot_height": 0.0,
-    "blur_kernel": _PX,
-    "noise": 0.0,
-}
-
-SETTINGS: dict[str, Setting] = {
-    "type": Choice(
-        "random",
-        ("random", *TYPES),
-        "which degradations act, a digit each for blur, spots, illumination; random: one of the seven, equal chances",
-    ),
-    "brightness": Range((0.7, 1.2), (0.0, 3.0), "factor", "brightness"),
-    "contrast": Range((0.6, 1.4), (0.0, 3.0), "factor", "contrast about the mean luma of the frame"),
-    "saturation": Range((0.6, 1.4), (0.0, 3.0), "factor", "saturation"),
-    "halo_tint": Range((1, 2), (0, 2), "", "colour of the light leak: 0 white, 1 cyan, 2 green-yellow", whole=True),
-    "halo_offset": Range((-0.125, 0.125), (-0.5, 0.5), "of width, height", "centre of the halo, from the middle"),
-    "halo_diameter": Range((0.75, 1.0), (0.05, 2.0), "of the side", "inner diameter of the halo's ring"),
-    "halo_spread": Range(
-        (0.0, 1.0), (0.0, 2.0), "", "how far the ring reaches, from the inner disk (0) to the corners"
-    ),
-    "halo_strength": Range(1.0, (0.0, 3.0), "mean grey", "brightness of the ring, in units of the image's mean"),
-    "hole_diameter": Range((0.4, 0.7), (0.02, 2.0), "of the width", "diameter of the dark disk"),
-    "hole_x": Range((0.25, 0.75), (0.0, 1.0), "of the width", "centre of the dark disk"),
-    "hole_y": Range((0.375, 0.625), (0.0, 1.0), "of the height", "centre of the dark disk"),
-    "hole_kernel": Range((0.55, 0.75), (0.0, 1.0), "of its diameter", "width and height of the disk's blur"),
-    "hole_depth": Range((0.26, 0.262), (0.0, 1.0), "full scale", "darkening d of the amplitude -(d + s a), a the mean"),
-    "hole_slope": Range((0.05, 0.06), (0.0, 1.0), "per mean grey", "slope s of that amplitude"),
-    "hole_threshold": Range(0.25, (0.0, 1.0), "mean grey", "images no brighter than this inside the field are spared"),
-    "spot_count": Range((5, 10), (0, 64), "", "number of spots", whole=True),
-    "spot_radius": Range((0.01, 0.05), (0.002, 0.075), "of the side", "size of a spot; its disk has half this radius"),
-    "spot_kernel": Range((0.2, 0.25), (0.0, 1.0), "of its sigma", "width and height of a spot's blur kernel"),
-    "blur_sigma": Range((5 * _PX, 15 * _PX), (0.0005, 0.5), "of the side", "nominal standard deviation of the blur"),
-    "blur_kernel": Range((1 / 3, 1 / 2), (0.0, 8.0), "of its sigma", "width and height of the kernel: what acts"),
-    "noise": Range(
-        0.0, (0.0, 1.0), "full scale", "standard deviation of the noise after the blur, in 512-pixel frames"
-    ),
-    "softness": Number(
-        0.0,
-        (0.0, 0.1),
-        "of the side",
-        "rim of halo, hole and spots; 0, the release's hard disks, has no gradient in centres and radii",
-    ),
-    "emulate_8bit": Choice(False, (False, True), "the release's rounding: Pillow's 8-bit colour, truncated output"),
-    "exact": Choice(
-        False, (False, True), "every pixel of halo and hole computed, instead of interpolated (to 0.5/255)"
-    ),
-}
-
-PLAIN = (
-    *("brightness", "contrast", "saturation", "halo_strength"),
-    *("hole_depth", "hole_slope", "hole_threshold", "noise"),
-)
-"""What is drawn from its range as it is."""
-
-_HALO = {"halo_tint": 1, "halo_center": 2, "halo_diameter": 1, "halo_spread": 1}
-_HOLE = {"hole_diameter": 1, "hole_center": 2, "hole_kernel": 2}
-_BLUR = {"blur_sigma": 1, "blur_kernel": 2}
-
 
 def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
-    """Draws the parameters of (B,) keys for frames of this shape; docs/parameters.md says what each means."""
-    if kernels.numba_serves(keys.device):
-        from degrade.models.fundus import cpu_sampling as loops
+    """Draw the parameters of (B,) keys on the CPU for frames of this shape; docs/parameters.md says what each means."""
+    drawn: Parameters = run(_SAMPLING, define, (settings, keys, height, width), keys.device)
+    return drawn
 
-        return loops.draw(settings, keys, height, width)
+
+def define(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
+    """The definition of `draw`."""
     u = keyed.uniforms(keys, streams(settings))
     scale = REFERENCE_SIDE / min(height, width)
     frame = (width * scale, height * scale)
@@ -129,23 +52,10 @@ def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -
     return result
 
 
-def streams(settings: Mapping[str, Value]) -> dict[str, int]:
-    """How many uniform numbers are drawn of each stream; `degrade.models.fundus.cpu_sampling` counts on the order."""
-    most = int(ends(settings["spot_count"])[1])
-    spots = {"spot_count": 1, "spot_radius": most, "spot_center": 2 * most, "spot_kernel": 2 * most}
-    return {"type": 1, **dict.fromkeys(PLAIN, 1), **_HALO, **_HOLE, **_BLUR, **spots}
+def largest(settings: Mapping[str, Value], height: int, width: int) -> dict[str, float]:
+    """At least the largest spot radius, kernels and noise that `draw` can return for such frames.
 
-
-def type_ends(settings: Mapping[str, Value]) -> tuple[float, float]:
-    """The smallest and the largest number that `type` is drawn from."""
-    code = settings["type"]
-    return (1, len(TYPES)) if code == "random" else (int(str(code), 2),) * 2
-
-
-def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, float]:
-    """At least the largest spot radius and kernels that `draw` can return for such frames, as fractions of the side.
-
-    Plain numbers, so that whoever needs them to lay out its work need not wait for a device.
+    They decide the shapes of the work, the same for every batch of a recipe.
     """
     scale = REFERENCE_SIDE / min(height, width)
     radius = ends(settings["spot_radius"])[1]
@@ -157,8 +67,9 @@ def bounds(settings: Mapping[str, Value], height: int, width: int) -> dict[str, 
         "spot_radius": radius / 2,
         "spot_kernel": (ends(settings["spot_kernel"])[1] * _spot_sigma(radius * REFERENCE_SIDE) + 1) * _PX,
         "blur_kernel": ends(settings["blur_kernel"])[1] * ends(settings["blur_sigma"])[1] + _PX,
-        "halo_kernel": (halo + 2) * _PX,
-        "hole_kernel": (hole + 2) * _PX,
+        "halo_kernel": min((halo + 2) * _PX, WIDEST),
+        "hole_kernel": min((hole + 2) * _PX, WIDEST),
+        "noise": ends(settings["noise"])[1],
     }
 
 
@@ -171,7 +82,7 @@ def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: tuple[flo
     """The halo from its centre (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
     side, size = min(frame), _table(frame, center)
     offset = (center - size / 2).abs().amax(dim=1)
-    kernel = (side + 2 * offset - inner).abs().floor()
+    kernel = (side + 2 * offset - inner).abs().floor().clamp_max(WIDEST * side - 1)
     return {
         "halo_center": (center + 0.5) / size,
         "halo_inner": (inner / 2).floor() / side,
@@ -207,7 +118,7 @@ def _hole(settings: Mapping[str, Value], u: Parameters, frame: tuple[float, floa
     ranges = tuple(zip(ends(settings["hole_x"]), ends(settings["hole_y"]), strict=True))
     first, last = _table(ranges, size) * size
     center = torch.where(first == last, first, whole(first.floor(), last.floor(), u["hole_center"]))
-    kernel = _grid(settings["hole_kernel"], diameter, u["hole_kernel"])
+    kernel = _grid(settings["hole_kernel"], diameter, u["hole_kernel"]).clamp_max(WIDEST * side - 1)
     return {
         "hole_center": (center + 0.5) / size,
         "hole_radius": (diameter[:, 0] / 2).floor() / side,
@@ -260,10 +171,3 @@ def _odd(number: Tensor) -> Tensor:
 
 def _table(values: Any, like: Tensor) -> Tensor:
     return constant(values, torch.float64, like.device)
-
-
-def neutral(p: Parameters, keep: tuple[str, ...] = ()) -> Parameters:
-    """The parameters with everything made to change nothing, but for the stages named in `keep` (`STAGES`)."""
-    kept = tuple(prefix for stage in keep for prefix in STAGES[stage][1])
-    unchanged = {name: torch.full_like(p[name], value) for name, value in _NEUTRAL.items() if not name.startswith(kept)}
-    return {**p, **unchanged}

@@ -21,8 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from degrade.models.poisson_gaussian import reference as pixel_noise
-from degrade.ops import poisson
+from degrade.ops import poisson_constants as poisson
 from degrade.rng.gpu import (
     INTERPRETED,
     MOST_SAMPLES,
@@ -34,12 +33,15 @@ from degrade.rng.gpu import (
     polynomial,
     split_key,
 )
+from degrade.rng.streams import stream_words
 
-_NUMERATOR, _DENOMINATOR = Coefficients(poisson._NUMERATOR), Coefficients(poisson._DENOMINATOR)
-_A, _B, _C, _D = (Coefficients(numbers) for numbers in (poisson._A, poisson._B, poisson._C, poisson._D))
-_SMALL = tl.constexpr(poisson._SMALL)
+_NUMERATOR, _DENOMINATOR = Coefficients(poisson.NUMERATOR), Coefficients(poisson.DENOMINATOR)
+_A, _B, _C, _D = (
+    Coefficients(numbers) for numbers in (poisson.TEMME_A, poisson.TEMME_B, poisson.TEMME_C, poisson.TEMME_D)
+)
+_SMALL = tl.constexpr(poisson.SMALL)
 _ROOT_2 = tl.constexpr(math.sqrt(2))
-_TAG_LOW, _TAG_HIGH = (tl.constexpr(tag) for tag in pixel_noise._TAGS)
+_TAG_LOW, _TAG_HIGH = (tl.constexpr(tag) for tag in stream_words("pixel"))
 
 _TAIL = tl.constexpr(1 << 16)  # words in the upper tail that takes float64: there float32's sums are 3 % off the tail
 _DARK = tl.constexpr(1.0)  # the rate up to which few terms are enough
@@ -83,7 +85,7 @@ def normal_quantile(word):
 
 @triton.jit
 def large_counts(rate, word):
-    """Poisson counts by Temme's expansion, right for rates from 6: `degrade.ops.poisson._large`."""
+    """Poisson counts by Temme's expansion, right for rates from 6: `ops.poisson`."""
     whole = tl.floor(rate)
     single = tl.maximum(rate, _SMALL)
     root, inverse_root = tl.sqrt(single), tl.rsqrt(single)
@@ -97,7 +99,7 @@ def large_counts(rate, word):
 
 @triton.jit
 def small_counts(rate, word):
-    """Poisson counts by summing, for rates under 6: `degrade.ops.poisson._small`; 0 for rate 0 and below."""
+    """Poisson counts by summing, for rates under 6: `ops.poisson`; 0 for rate 0 and below."""
     rate = tl.minimum(rate, _SMALL)  # of the others nothing is used: let them not overflow
     left = tl.exp(rate) * ((word.to(tl.float32) + 0.5) * 2.0**-32) - 1.0
     power = rate

@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade import kernels
+from degrade.backend import Operation, run, selected
 from degrade.ops.gaussian import gaussian
 from degrade.ops.poisson import poisson_unchecked
 from degrade.rng import keyed
+from degrade.rng.streams import stream_words
+
+OPERATION = Operation("poisson-gaussian", gpu="degrade.models.poisson_gaussian.gpu:noisy")
 
 Block = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
@@ -42,10 +45,15 @@ def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: boo
         (B, C, H, W), of the image's type.
     """
     gradients = _gradients(image, photons, sigma)
-    if not gradients and image.dtype != torch.float64 and kernels.triton_serves(image.device):
-        from degrade.models.poisson_gaussian import gpu as noise
 
-        return noise.noisy(image, photons, sigma, keys, clip)
+    def refuses(_: str) -> str:
+        return "images are float64" if image.dtype == torch.float64 else ""
+
+    result: Tensor = run(OPERATION, _noisy, (image, photons, sigma, keys, clip), image.device, gradients, refuses)
+    return result
+
+
+def _noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool) -> Tensor:
     return _finished(_by_halves(image.to(photons.dtype), photons, sigma, keys, _block), image.dtype, clip)
 
 
@@ -56,8 +64,8 @@ def fast_noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip
     Gradients go the uncompiled way, and images on a GPU to a kernel that needs no compiling here. So does everything,
     after one warning, where nothing can be compiled.
     """
-    on_gpu = kernels.triton_serves(image.device)
-    if on_gpu or _gradients(image, photons, sigma) or image.numel() == 0 or not _compiler.works:
+    on_cpu = image.device.type == "cpu" and selected() in (None, "cpu")
+    if not on_cpu or _gradients(image, photons, sigma) or image.numel() == 0 or not _compiler.works:
         return noisy(image, photons, sigma, keys, clip)
     with _compiler.lock:  # dynamo compiles for one thread at a time
         try:
@@ -127,7 +135,7 @@ def _by_halves(
     return result.flatten(1)[:, :count].reshape(image.shape)
 
 
-_TAGS = keyed.stream_words("pixel")
+_TAGS = stream_words("pixel")
 
 
 def _block(light: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, start: int) -> Tensor:

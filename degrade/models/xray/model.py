@@ -6,23 +6,29 @@ WI-IAT 2021. The paper does not print where eta enters; the noisy PSNRs of its T
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from degrade.base import Degradation, Parameters
-from degrade.models.poisson_gaussian import reference as pixel_noise
-from degrade.ops.poisson import LARGEST_RATE
+from degrade.backend import Operation
+from degrade.base import Call, Degradation
+from degrade.models.poisson_gaussian import reference as poisson_gaussian
+from degrade.ops.poisson_constants import LARGEST_RATE
+from degrade.parameters import Parameter, Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import Choice, Number, Range, Setting, ends, uniform
+from degrade.settings import Span, choice, drawn, ends, fixed, uniform
 
-SETTINGS: dict[str, Setting] = {
-    "eta": Range((0.4, 1.9), (1e-3, 1e6), "photons per grey level", "photons counted: the more, the less noise"),
-    "sigma": Range((0.0, 20.0), (0.0, 65535.0), "grey levels", "standard deviation of the electronic noise"),
-    "clip": Choice(True, (False, True), "cut values below black and above white"),
-    "levels": Number(255.0, (1.0, 65535.0), "grey levels", "grey level of full white: the scale of eta and sigma"),
-}
+_PER_LEVEL, _GREY = "photons per grey level", "grey levels"
+_ELECTRONIC = "standard deviation of the electronic noise"
+
+PARAMETERS = ParameterTable(
+    Parameter("eta", "photons counted", (1e-3, 1e6), _PER_LEVEL, stage="photons"),
+    Parameter(
+        "sigma", "standard deviation of the electronic noise", (0, 65535), _GREY, neutral=0.0, stage="electronics"
+    ),
+    Parameter("noise_key", "key of the uniforms and normals of the pixels", kind="key"),
+)
 
 
 class PoissonGaussian(Degradation):
@@ -40,7 +46,9 @@ class PoissonGaussian(Degradation):
     Args:
         name, citation: see `Degradation`.
         validate: look at pixels and parameters that are on a GPU too; see `Degradation`.
-        settings: see `degrade.models.xray.SETTINGS`. eta * levels, the photons at full white, may be up to 1e6.
+
+    Raises:
+        ValueError: a setting that is not allowed; eta * levels, the photons at full white, above 1e6.
 
     >>> import degrade
     >>> image = torch.full((2, 1, 64, 64), 0.5)
@@ -48,21 +56,41 @@ class PoissonGaussian(Degradation):
     torch.Size([2, 1, 64, 64])
     """
 
-    settings_table = SETTINGS
+    operation: ClassVar[Operation] = Operation("x-ray")
 
-    def __init__(self, name: str = "x-bdcnn", citation: str = "", validate: bool = False, **settings: Any) -> None:
-        super().__init__(name, citation, validate, **settings)
+    def __init__(
+        self,
+        name: str = "x-bdcnn",
+        citation: str = "",
+        validate: bool = False,
+        *,
+        eta: Annotated[Span, drawn((1e-3, 1e6), _PER_LEVEL, "photons counted: the more, the less noise")] = (0.4, 1.9),
+        sigma: Annotated[Span, drawn((0.0, 65535.0), _GREY, "standard deviation of the electronic noise")] = (
+            0.0,
+            20.0,
+        ),
+        clip: Annotated[bool, choice("cut values below black and above white")] = True,
+        levels: Annotated[
+            float, fixed((1.0, 65535.0), _GREY, "grey level of full white: the scale of eta and sigma")
+        ] = 255.0,
+    ) -> None:
+        super().__init__(name, citation, validate, locals())
         most = ends(self.settings["eta"])[1] * self.levels
         if most > LARGEST_RATE:
             raise ValueError(
                 f"eta = {self.settings['eta']} at levels = {self.levels:g} means {most:g} photons at full white; "
                 f"allowed are up to {LARGEST_RATE:g}, eta up to {LARGEST_RATE / self.levels:g}"
             )
+        self.parameter_table = PARAMETERS.with_allowed(eta=(1e-3, LARGEST_RATE / self.levels))
 
     @property
     def levels(self) -> float:
         """The grey level of full white."""
         return ends(self.settings["levels"])[0]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return (poisson_gaussian.OPERATION,)
 
     def stages(self, parameters: Parameters) -> dict[str, Parameters]:
         # a million photons at white, the most there may be, are a thousandth of noise, not quite none
@@ -77,26 +105,11 @@ class PoissonGaussian(Degradation):
         }
         return drawn | {"noise_key": keyed.fold_in(keys, "noise")}
 
-    def _degrade(self, image: Tensor, parameters: Parameters, mask: Tensor | None, *, drawn: bool) -> Tensor:
-        dtype = image.dtype if image.dtype == torch.float64 else torch.float32
-        eta, sigma = (parameters[name].to(device=image.device, dtype=dtype) for name in ("eta", "sigma"))
-        draw = pixel_noise.fast_noisy if self.compiled else pixel_noise.noisy
-        keys = parameters["noise_key"].to(image.device)
-        return draw(image, eta * self.levels, sigma / self.levels, keys, bool(self.settings["clip"]))
-
-    def _check_parameters(self, parameters: Any, image: Tensor) -> None:
-        super()._check_parameters(parameters, image)
-        most = LARGEST_RATE / self.levels
-        for name, what, high in (("eta", "above 0 and", most), ("sigma", "at least 0 and", 65535.0)):
-            value = parameters[name].detach()
-            if value.shape != image.shape[:1]:
-                raise ValueError(f"parameter {name!r} must be (B,), one per image; got {tuple(value.shape)}")
-            if value.device.type != "cpu" and not self.validate:
-                continue
-            right = (value > 0 if name == "eta" else value >= 0) & (value <= high * (1 + 1e-6))  # false for NaN
-            if not right.all():
-                wrong = float(value[~right][0])
-                raise ValueError(f"parameter {name!r} must be {what} at most {high:g}; it holds {wrong:g}")
+    def _define(self, call: Call) -> Tensor:
+        p = call.parameters
+        draw = poisson_gaussian.fast_noisy if self.compiled else poisson_gaussian.noisy
+        clip = bool(self.settings["clip"])
+        return draw(call.image, p["eta"] * self.levels, p["sigma"] / self.levels, p["noise_key"], clip)
 
 
 def noise_level_maps(parameters: Parameters, height: int, width: int, levels: float = 255.0) -> Tensor:

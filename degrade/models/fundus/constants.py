@@ -1,0 +1,22 @@
+"""Constants of the Cofe-Net degradations that the definition and its compiled twins share."""
+
+TYPES = ("001", "010", "011", "100", "101", "110", "111")
+"""The seven non-empty subsets of blur, spots and illumination, a digit each, in this order."""
+
+BLUR, SPOTS, ILLUMINATION = 4, 2, 1
+"""The bits of the parameter `type`, whose binary digits are the published three-digit codes."""
+
+TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
+"""Colors of the light leak, of 255: white, cyan, green-yellow."""
+
+PLAIN = (
+    *("brightness", "contrast", "saturation", "halo_strength"),
+    *("hole_depth", "hole_slope", "hole_threshold", "noise"),
+)
+"""Parameters that are drawn from the setting of the same name as it is."""
+
+WIDEST = 2
+"""Largest kernel of halo and hole, in units of the side: wider ones would be reflected at the borders twice."""
+
+SMOOTH = 36
+"""Pixels of kernel for each pixel between a grid's nodes: keeps the interpolation under half a grey level."""
