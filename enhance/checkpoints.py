@@ -1,9 +1,9 @@
-"""Weights of a run in one safetensors file, and the enhancer that they are for.
+"""One file of weights (safetensors): read it, write it, and load the enhancement network from it.
 
-`weights.safetensors` holds all networks of the trainer, the running average of the enhancer where there is one (names
-that begin with "ema:"), and in its metadata the trainer's name, its configuration, the version, the step, and the
-checksums of this file and of the state that belongs to it (see `enhance.training.run_checkpoints`). Nothing in it is
-trusted: not its configuration, before the network that it describes has proved to be the one whose weights are there.
+`weights.safetensors` holds all networks of the trainer, the running average of the enhancer if there is one (names that
+begin with "ema:"), and in its metadata the trainer's name, its configuration, the version, the step, and the checksums
+of this file and of the state that belongs to it (`enhance.training.run_checkpoints` manages both in a run's folder).
+Nothing in it is trusted: the network of its configuration is compared with the weights before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ _AVERAGE = "ema:"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing, damaged, or of something else. The message is one line that names the file."""
+    """A checkpoint that is missing, damaged, or of another network. The message is one line that names the file."""
 
 
 class DamagedError(CheckpointError):
-    """A file of a checkpoint that is missing or damaged: another checkpoint of the run may be whole."""
+    """A missing or damaged file of a checkpoint; another checkpoint of the run may be intact."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a weights file holds.
+    """Content of a weights file.
 
     Attributes:
-        trainer: its name.
-        config: its configuration, as `enhance.configuration.plain` gives it.
-        step: how many steps it was trained for.
+        trainer: name of the trainer.
+        config: its configuration, as from `enhance.configuration.plain`.
+        step: number of steps trained.
         networks: every tensor of `Trainer.networks`, on the CPU.
-        average: of the enhancer, empty where the run keeps none.
-        state: checksum of the state that a resume needs beside it; "" where the file names none.
-        checked: whether the file has a checksum, which fits.
+        average: running average of the enhancer; empty if the run keeps none.
+        state: checksum of the state that a resume needs beside it; "" if the file has none.
+        checked: whether the file has a checksum, which is correct.
     """
 
     trainer: str
@@ -66,7 +66,7 @@ class Weights:
 
 
 class _About(msgspec.Struct):
-    """The metadata of a weights file: texts, as safetensors has them."""
+    """Metadata of a weights file; safetensors allows only text."""
 
     trainer: Annotated[str, msgspec.Meta(max_length=64)]
     config: str
@@ -75,21 +75,21 @@ class _About(msgspec.Struct):
 
 
 def load_enhancer(path: str | os.PathLike[str], average: bool = True) -> EnhancementNetwork:
-    """The network that a run has trained, in `eval` mode on the CPU.
+    """Load the enhancement network of a run, in `eval` mode on the CPU.
 
-    Nothing is unpickled, and no more memory is used than the weights need: the file can be anybody's.
+    Nothing is unpickled and no more memory is used than the weights need, so that files from strangers are safe.
 
     Args:
-        path: the folder of a run, which stands for its last weights, or a file such as RUN/best.safetensors.
-        average: take the running average of the weights, if the run keeps one.
+        path: folder of a run, for its last weights, or a file such as RUN/best.safetensors.
+        average: load the running average of the weights, if the run keeps one.
 
     Raises:
-        CheckpointError: there is none, it is damaged, or it is no checkpoint of ours.
+        CheckpointError: the file is missing, damaged, or no checkpoint of `enhance train`.
         PermissionError: it may not be read.
     """
     weights = read_weights(path)
     file = _file(path)
-    _trainer(weights, file, torch.device("meta"))  # proves that the weights fit before memory is taken for them
+    _trainer(weights, file, torch.device("meta"))  # checks that the weights fit, without memory for them
     made = _trainer(weights, file, None)
     enhancer = made.enhancer
     if average and weights.average:
@@ -98,7 +98,7 @@ def load_enhancer(path: str | os.PathLike[str], average: bool = True) -> Enhance
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
-    """A weights file, or that of a run's folder; errors as for `load_enhancer`."""
+    """Read a weights file, or the last one in a run's folder; errors as for `load_enhancer`."""
     file = _file(path)
     try:
         found = read_tensors(file)
@@ -121,12 +121,12 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def write_weights(path: Path, trainer: Trainer, step: int, average: nn.Module | None, state: str = "") -> None:
-    """Write a weights file, whole or not at all; OSError where that fails, and the old one is still there then.
+    """Write a weights file atomically. On an OSError the old file is still there.
 
     Args:
-        path: the file.
-        trainer: its networks and its configuration are written.
-        step: how many steps have been done.
+        path: file to write.
+        trainer: its networks and configuration are written.
+        step: number of steps done.
         average: running average of the enhancer.
         state: checksum of the state that belongs to it.
     """
@@ -145,10 +145,10 @@ def write_weights(path: Path, trainer: Trainer, step: int, average: nn.Module | 
 
 
 def load_weights(trainer: Trainer, weights: Weights, average: nn.Module | None, path: str | os.PathLike[str]) -> None:
-    """Copy weights into a trainer's networks and the running average, each to where it is needed.
+    """Copy weights into a trainer's networks and into the running average, on their devices.
 
     Raises:
-        CheckpointError: they are of another trainer or of another configuration than the trainer's.
+        CheckpointError: the weights are of another trainer or another configuration.
     """
     name = os.fspath(path)
     if weights.trainer != trainer.name:
@@ -166,7 +166,7 @@ def load_weights(trainer: Trainer, weights: Weights, average: nn.Module | None, 
 
 
 def _trainer(weights: Weights, file: Path, device: torch.device | None) -> Trainer:
-    """The trainer of a weights file, with its weights; on the device "meta" without them, only compared."""
+    """Make the trainer of a weights file and load its weights; on the device "meta" only compare shapes and types."""
     name = os.fspath(file)
     if str(weights.config.get("recipe", "")).endswith(".toml"):
         raise CheckpointError(f"{name!r}: its configuration cannot be used: recipe is the name of a file")
@@ -191,7 +191,7 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], path: str | os.PathLike
 
 
 def _compare(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], name: str) -> None:
-    """CheckpointError where tensors are missing, too many, or of another shape or kind than wanted."""
+    """Raise CheckpointError where tensors are missing, unexpected, or of another shape or type."""
     problem = next((f"it lacks {key}" for key in wanted if key not in tensors), "")
     problem = problem or next((f"it has {shown(key)}" for key in tensors if key not in wanted), "")
     for key, tensor in tensors.items() if not problem else ():
@@ -210,5 +210,5 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Every weight and buffer, on the CPU, none sharing memory with another, as the format wants it."""
+    """Copies of all weights and buffers on the CPU: safetensors refuses tensors that share memory."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}

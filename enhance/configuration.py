@@ -1,4 +1,4 @@
-"""Configurations of trainers: fields by name, from Python, a command line or a file, each checked by its type."""
+"""Read the configuration of a trainer from Python values, command-line text or a file, and check types and ranges."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "warm_up": (0, 10**12),
     "halve_every": (1, 10**12),
 }
-"""Least and most of the numbers of a configuration, by the name of the field. The largest networks with which anything
-can be learned are far below; what is beyond is a slip, or somebody else's file that would take all memory."""
+"""Smallest and largest allowed number of a configuration, by the name of the field. Useful networks are far smaller;
+larger numbers are slips, or come from a file that would take all memory."""
 _OTHERS = (-1e12, 1e12)
 
 
 def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
-    """A configuration from some of its fields; the others keep their defaults.
+    """Make a configuration from some of its fields; the others keep their defaults.
 
     Args:
         kind: the class of the configuration.
-        given: values, or their text: "0.5", "true", "none", "64,128".
+        given: values, or text for them: "0.5", "true", "none", "64,128".
 
     Raises:
-        ValueError: an unknown field, or a value that its type or its bounds do not allow.
+        ValueError: an unknown field, or a value of the wrong type or outside its bounds.
 
     >>> from enhance.trainers.xbdcnn import XBDCNNConfig
     >>> read_config(XBDCNNConfig, {"steps": "100", "crop": "none", "nle": "false"}).crop is None
@@ -75,7 +75,7 @@ def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
 
 
 def check_bounds(config: Config) -> None:
-    """ValueError where a number of a configuration is beyond its bounds."""
+    """Raise ValueError where a number of a configuration is outside its bounds."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         least, most = BOUNDS.get(field.name, _OTHERS)
@@ -85,7 +85,7 @@ def check_bounds(config: Config) -> None:
 
 
 def plain(config: Config) -> dict[str, Any]:
-    """The fields as JSON and TOML hold them: a tuple is a list; None stays."""
+    """The fields as values for JSON and TOML: tuples become lists, None stays."""
     values = dataclasses.asdict(config)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -93,7 +93,7 @@ def plain(config: Config) -> dict[str, Any]:
 def _read(name: str, value: Any, hint: Any) -> Any:
     union = typing.get_origin(hint) in (Union, types.UnionType)
     options = list(typing.get_args(hint)) if union else [hint]
-    for option in sorted(options, key=lambda option: option is str):  # words last, since any text is one
+    for option in sorted(options, key=lambda option: option is str):  # text last, since any value given as text fits it
         parsed = _parse(value) if isinstance(value, str) and option is not str else value
         try:
             return _check(parsed, option)
@@ -103,7 +103,7 @@ def _read(name: str, value: Any, hint: Any) -> Any:
 
 
 def _parse(text: str) -> Any:
-    """What a text stands for: none, true, false, a number, several with commas between them; else the text."""
+    """Convert text to None, a bool, a number, or a tuple of them (separated by commas); other text is kept."""
     text = text.strip()
     if "," in text:
         return tuple(_parse(part) for part in text.split(",") if part.strip())
@@ -119,7 +119,7 @@ def _parse(text: str) -> Any:
 
 
 def _check(value: Any, option: Any) -> Any:
-    """The value as one type of a hint has it; TypeError or ValueError if it is none."""
+    """Convert a value to one type of a hint; raises TypeError or ValueError if it does not fit."""
     if typing.get_origin(option) is Literal:
         fits = any(value == word and type(value) is type(word) for word in typing.get_args(option))
     elif typing.get_origin(option) is tuple:
@@ -141,7 +141,7 @@ def _check(value: Any, option: Any) -> Any:
 
 
 def _word(option: Any) -> str:
-    """A type in words."""
+    """Describe a type in words, for an error message."""
     if typing.get_origin(option) is Literal:
         return " or ".join(map(repr, typing.get_args(option)))
     if typing.get_origin(option) is tuple:

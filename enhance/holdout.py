@@ -1,4 +1,4 @@
-"""split: which images are kept out of training, by patient or sequence; and the record of a run's split."""
+"""Hold out images for validation, by patient or sequence, and record the split of a run."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ GROUP = (
     r"|([^/]+)[_-](?:left|right|od|os)"  # the two eyes of one person, as in EyePACS
     r")$"
 )
-"""The default rule: a regular expression whose parentheses catch the patient or the sequence in an id."""
+"""Default rule: regular expression whose groups match the patient or the sequence in an id."""
 
 
 def group_of(id_: str, rule: str = GROUP) -> str:
-    """The patient or sequence that an image is of: what the parentheses of the rule catch, else the id itself.
+    """Patient or sequence of an image: the text that the groups of the rule match, else the id itself.
 
     Args:
-        id_: of the image, as its source says it.
-        rule: a regular expression, looked for anywhere in the id; without parentheses all that it matches counts.
+        id_: of the image, from its source.
+        rule: regular expression, searched for anywhere in the id; without groups its whole match is used.
 
     >>> group_of("nih_00001300_000"), group_of("csdi_s2.0_p22a"), group_of("nervest1_001"), group_of("drive_01")
     ('nih_00001300', 'p22', 'nervest1', 'drive_01')
@@ -46,22 +46,22 @@ def group_of(id_: str, rule: str = GROUP) -> str:
 
 
 def split(ids: Iterable[str], share: float, seed: int = 0, group: str = GROUP) -> tuple[list[str], list[str]]:
-    """Ids to train on and ids to keep out; those of one patient or sequence are on the same side.
+    """Split ids into those to train on and those to hold out; ids of a patient or sequence stay together.
 
-    Groups come in an order that depends on the seed and their names alone, and each is kept out if that brings the
-    number of images kept out closer to `share` of all. So the share is met as closely as the groups allow.
+    Patients and sequences are visited in an order that depends only on the seed and their names. Each is held out if
+    that brings the number of images held out closer to `share` of all.
 
     Args:
         ids: of the images.
-        share: of the images to keep out, in (0, 1).
-        seed: another seed, another choice.
-        group: see `group_of`.
+        share: of the images to hold out, in (0, 1).
+        seed: for the choice.
+        group: rule, see `group_of`.
 
     Returns:
-        both in the order of `ids`.
+        ids to train on, ids held out, both in the order of `ids`.
 
     Raises:
-        ValueError: a share or a rule that is not allowed, or nothing on one of the sides.
+        ValueError: a share or a rule that is not allowed, or one of the two lists is empty.
 
     >>> split([f"nih_{patient:08d}_{visit:03d}" for patient in range(5) for visit in range(2)], share=0.2)[1]
     ['nih_00000000_000', 'nih_00000000_001']
@@ -83,9 +83,9 @@ def split(ids: Iterable[str], share: float, seed: int = 0, group: str = GROUP) -
 
 
 def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) -> tuple[Sources, Sources]:
-    """`split` of a run's sources: what it trains on, and what it must never see.
+    """Split the sources of a run into those to train on and those held out; arguments as for `split`.
 
-    A patient or sequence that has both good and bad images is on the same side with all of them.
+    Good and bad images of a patient or sequence stay together.
     """
     for source in (sources.high, sources.low):
         if source is not None and len(source) > LARGEST_LISTED:
@@ -108,7 +108,7 @@ def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) 
 
 @dataclass(frozen=True)
 class Ids:
-    """The ids of some good and bad images: one side of a split.
+    """Ids of good and bad images on one side of a split.
 
     >>> Ids(["a"], []).to_json()
     '{\\n "high": [\\n  "a"\\n ],\\n "low": []\\n}\\n'
@@ -119,21 +119,21 @@ class Ids:
 
     @staticmethod
     def of(sources: Sources | None) -> Ids:
-        """Those of a run's sources; none of None."""
+        """Ids of sources; empty for None."""
         if sources is None:
             return Ids([], [])
         return Ids(list(sources.high.ids), list(sources.low.ids) if sources.low else [])
 
     def to_json(self) -> str:
-        """As `read_ids` reads them."""
+        """JSON text for `read_ids`."""
         return json.dumps({"high": self.high, "low": self.low}, indent=1) + "\n"
 
 
 def read_ids(path: str | os.PathLike[str]) -> Ids:
-    """Ids that `Ids.to_json` wrote, such as RUN/held_out.json.
+    """Read a file of `Ids.to_json`, such as RUN/held_out.json.
 
     Raises:
-        OSError: there is no such file, or it cannot be read.
+        OSError: the file is missing or cannot be read.
         TextError: it is damaged; the message names the file, and the line or the field.
     """
     try:
@@ -144,19 +144,19 @@ def read_ids(path: str | os.PathLike[str]) -> Ids:
 
 
 def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sources, Sources | None, list[str]]:
-    """The split with which a run was begun, of the images that there are now.
+    """Apply the split of an existing run to its sources as they are now.
 
     Args:
-        sources: everything that there is.
-        held: what the run keeps out.
-        trained: what it trains on; None where that was not written down: all the others.
+        sources: all images.
+        held: ids that the run holds out.
+        trained: ids that it trains on; None, for runs without that record, means all others.
 
     Returns:
-        what it trains on, what it keeps out (None if nothing), and the ids of the images that have been added since:
-        with them it would be another run, so they are left alone.
+        sources to train on, sources held out (None if empty), and ids of images that were added since the run began,
+        which are not used.
 
     Raises:
-        SourceError: images of the run are missing; it names them.
+        SourceError: images of the run are missing; the message lists them.
     """
     sides: list[list[Source | None]] = [[], []]
     added: list[str] = []
@@ -178,7 +178,7 @@ def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sourc
 
 
 class _Record(msgspec.Struct):
-    """held_out.json and trained_on.json."""
+    """Content of held_out.json and trained_on.json."""
 
     high: list[str]
     low: list[str]
@@ -209,7 +209,7 @@ def _groups(ids: Iterable[str], rule: str) -> dict[str, list[str]]:
 
 
 def _chosen(groups: dict[str, list[str]], share: float, seed: int) -> set[str]:
-    """The groups to keep out."""
+    """Names of the groups to hold out."""
     names = sorted(groups)
     keys = keyed.fold_in(keyed.make_keys(seed, names), "holdout").tolist() if names else []
     wanted = share * sum(map(len, groups.values()))

@@ -1,4 +1,4 @@
-"""first_usable: what the images of a source look like, to judge by the first one that can be read."""
+"""Load the first readable image of a source, to learn its channels and maps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TRIED = 16
 
 
 def first_usable(source: Source) -> Sample | None:
-    """The first image of a source that can be read, with its maps; None if none of the first few can.
+    """First readable image of a source, with its maps; None if none of the first 16 can be read.
 
     >>> from degrade.stream import open_source
     >>> first_usable(open_source("phantom:chest?count=2&size=32"))["image"].shape
@@ -18,6 +18,6 @@ def first_usable(source: Source) -> Sample | None:
     for index in range(min(_TRIED, len(source))):
         try:
             return source.load(index)
-        except Exception:  # any exception means that this one cannot be used; what reads all of them says why
+        except Exception:  # any exception: unusable; reading all images reports why
             continue
     return None

@@ -1,8 +1,8 @@
-"""Tensor files: safetensors with a checksum of the whole file, read without trusting anything in it.
+"""Read and write safetensors files with a checksum of the whole file. Nothing in a file is trusted.
 
-The checksum is an entry of the file's metadata: BLAKE2b of the file with zeros in the checksum's place. So every byte
-counts, and any program that reads safetensors reads these files. A program that changes one has to leave out
-"checksum", and "format" has to name an older format, which has none.
+The checksum is an entry of the file's metadata: BLAKE2b of the file with zeros in place of the checksum. So it covers
+every byte, and any program that reads safetensors can read these files. A program that changes one must remove
+"checksum" and set "format" to an older format, which has none.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _BEFORE = f'"{CHECKSUM}":"'.encode()
 
 
 class TensorFileError(ValueError):
-    """A file that is missing, damaged, or no tensor file. The message is the reason alone, without the file's name."""
+    """A file that is missing, damaged, or not safetensors. The message is the reason, without the file's name."""
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a tensor file holds.
+    """Content of a tensor file.
 
     Attributes:
         tensors: by name, on the CPU.
-        about: its metadata, without the checksum.
-        checked: whether it had a checksum, which fitted.
+        about: metadata, without the checksum.
+        checked: whether it has a checksum, which is correct.
     """
 
     tensors: dict[str, Tensor]
@@ -62,7 +62,7 @@ def pack(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write a tensor file, whole or not at all; OSError where that fails."""
+    """Write a tensor file atomically; raises OSError."""
     write_bytes(path, pack(tensors, about))
 
 
@@ -70,7 +70,7 @@ def read_tensors(path: str | os.PathLike[str]) -> TensorFile:
     """Read a tensor file, with or without a checksum.
 
     Raises:
-        TensorFileError: it does not exist, its checksum does not fit, or it is no safetensors file.
+        TensorFileError: it does not exist, its checksum is wrong, or it is not safetensors.
         PermissionError: it may not be read.
     """
     file = Path(path)
@@ -86,7 +86,7 @@ def read_tensors(path: str | os.PathLike[str]) -> TensorFile:
 
 
 def unpack(data: bytes) -> TensorFile:
-    """The content of a tensor file; errors as for `read_tensors`."""
+    """Decode the bytes of a tensor file; errors as for `read_tensors`."""
     about, end = _metadata(data)
     checksum = about.pop(CHECKSUM, None)
     if checksum is not None:

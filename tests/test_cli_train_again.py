@@ -45,7 +45,7 @@ def files(folder):
         (["--steps", 1], "has done 2 already", 1),
         (["--hold-out", 0.5], "'--hold-out': 0.5: the split of a run never changes, and it was begun with 0.25", 2),
         (["--group", "^(p)"], "'--group': '^(p)': the split of a run never changes", 2),
-        (["--precision", "8"], "precision = '8'", 1),
+        (["--precision", "8"], "precision = '8'", 2),
     ],
 )
 def test_a_refused_resume_changes_nothing(folder, arguments, message, code):

@@ -1,4 +1,4 @@
-"""Training: the one loop, its options, its updates, and how it is asked to stop."""
+"""Training: the loop (`train`), its options, checkpoints, log, processes, and how signals stop it."""
 
 from enhance.training.interruption import GOES_ON, Stopped
 from enhance.training.loop import train

@@ -1,4 +1,4 @@
-"""Agreement: what the processes of a run tell one another before every step, so that all stop at the same one."""
+"""Agreement: processes of a run exchange failures and signals before each step, so that all stop at the same one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Agreement:
-    """Sends 16 bytes over the CPUs of all processes: it waits for no GPU. One process alone agrees with itself."""
+    """Exchanges 16 bytes between the CPUs of all processes, without waiting for a GPU."""
 
     def __init__(self, fabric: Fabric) -> None:
         self._several = fabric.world_size > 1
@@ -21,10 +21,10 @@ class Agreement:
             self._group = distributed.new_group(backend="gloo")
 
     def __call__(self, failed: bool, signal: int | None) -> tuple[bool, int | None]:
-        """Whether any process has failed, and the highest number of a signal that any of them was sent."""
+        """Whether any process has failed, and the highest signal number that any of them received."""
         if not self._several:
             return failed, signal
-        told = torch.tensor([int(failed), signal or 0], device="cpu")
-        distributed.all_reduce(told, op=distributed.ReduceOp.MAX, group=self._group)
-        failures, number = told.tolist()
+        message = torch.tensor([int(failed), signal or 0], device="cpu")
+        distributed.all_reduce(message, op=distributed.ReduceOp.MAX, group=self._group)
+        failures, number = message.tolist()
         return bool(failures), number or None

@@ -1,4 +1,4 @@
-"""Interruption: signals that ask a run to stop after the step at hand."""
+"""Interruption: signals such as Ctrl-C and SIGTERM stop a run after the current step."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from types import FrameType
 from typing import Any
 
 GOES_ON = 85
-"""Exit status of a command whose run was stopped by a signal other than Ctrl-C's: resume it."""
+"""Exit status of a command whose run was stopped by a signal other than Ctrl-C and can be resumed."""
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU")  # Windows has only some
 _ONE_CTRL_C = 1.0
-"""Seconds within which another SIGINT is the same Ctrl-C: torchrun repeats what the terminal has sent to all."""
+"""Seconds within which another SIGINT counts as the same Ctrl-C: torchrun repeats the one of the terminal."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was asked to stop, and did so between two steps.
+    """A run was stopped by a signal, between two steps.
 
     Attributes:
-        signal: number of the signal that asked.
-        step: of the checkpoint from which a resume goes on; None where there is none yet.
-        saved: whether that checkpoint has everything that was done.
+        signal: number of the signal.
+        step: of the checkpoint that a resume starts from; None if there is none yet.
+        saved: whether that checkpoint holds all steps done.
     """
 
     def __init__(self, number: int, step: int | None, saved: bool) -> None:
@@ -35,11 +35,11 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interruption:
-    """Notes signals that ask to stop, where Python would stop in the middle of a step.
+    """Context that records stop signals, with which Python would end in the middle of a step.
 
-    SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGUSR1 and SIGXCPU are noted; a second Ctrl-C stops at once. A signal that is
+    SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGUSR1 and SIGXCPU are recorded; a second Ctrl-C stops at once. A signal that is
     ignored when the context is entered stays ignored: under nohup SIGHUP, in a background job of a shell script
-    SIGINT. Outside the main thread nothing is noted, since Python handles signals in the main thread alone.
+    SIGINT. Outside the main thread nothing is recorded, since Python handles signals in the main thread alone.
 
     >>> with Interruption() as interruption:
     ...     interruption.signal is None
@@ -68,14 +68,14 @@ class Interruption:
             signal.signal(number, handler)
 
     def wait(self, seconds: float) -> int | None:
-        """The number of the signal that asks to stop, as soon as it comes; None if it does not come in time."""
+        """Wait for a stop signal and return its number; None if there is none in time."""
         until = time.monotonic() + seconds
         while self.signal is None and time.monotonic() < until:
             time.sleep(0.01)
         return self.signal
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker that was forked: what is asked is asked of its parent
+        if os.getpid() != self._process:  # a forked worker: the signal is for its parent
             if number == signal.SIGTERM:
                 os._exit(143)
             return

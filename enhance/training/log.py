@@ -1,4 +1,4 @@
-"""What a run tells: lines of JSON always, a progress bar, and TensorBoard if asked for."""
+"""Log of a run: log.jsonl, a progress bar, and TensorBoard events as an option."""
 
 from __future__ import annotations
 
@@ -21,42 +21,41 @@ _NO_NUMBER = re.compile(rb"-?\b(?:NaN|Infinity)\b")  # in logs of older versions
 
 
 class _Line(msgspec.Struct):
-    """What every line of a log has."""
+    """Fields that every line of a log has."""
 
     step: int
 
 
 class Log:
-    """The log of a run, kept by the first process; in the others it is silent.
+    """Log of a run. Only the first process writes it.
 
     Args:
         run: the folder.
         active: whether this process writes.
-        step: how many steps the run has done: later lines, of a process that was killed, are dropped.
-        steps: how many it will have done in all.
-        bar: show a progress bar where the terminal can, and tell of validations.
+        step: number of steps done: lines of later steps, from a killed process, are dropped.
+        steps: number of steps of the whole run.
+        bar: show a progress bar where the terminal can, and print validations.
         tensorboard: write events to RUN/tensorboard too.
-
     """
 
     def __init__(self, run: Path, active: bool, step: int, steps: int, bar: bool, tensorboard: bool) -> None:
         self._events = _events(run, step) if tensorboard and active else None
-        self._told = bar and active and sys.stderr is not None
-        self._bar = tqdm(total=steps, initial=step, unit="step", disable=None if self._told else True)
+        self._visible = bar and active and sys.stderr is not None
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=None if self._visible else True)
         self._file = None
         if active:
             keep_until(run / FILE, step)
             self._file = open(run / FILE, "a", encoding="utf-8")  # noqa: SIM115
 
     def training(self, line: dict[str, Any]) -> None:
-        """A line about some steps: losses, rates, time."""
+        """Write a line about the steps since the last one: losses, learning rates, time."""
         self._write(line)
         rate = f"{line['images_per_second']:.1f} images/s, {line['waiting']:.0%} waiting for data"
         self._show(lambda: self._bar.set_postfix_str(rate))
         self._scalars(line["step"], {**_named("loss", line["losses"]), **_named("rate", line["rates"])})
 
     def validation(self, line: dict[str, Any]) -> None:
-        """A line about the images kept out."""
+        """Write a line about a validation, and print it."""
         self._write(line)
         values = line["validation"]
         self.say(
@@ -66,11 +65,11 @@ class Log:
         self._scalars(line["step"], _named("validation", values))
 
     def say(self, text: str) -> None:
-        """Tell something on stderr, above the progress bar."""
+        """Print to stderr, above the progress bar."""
         self._show(lambda: tqdm.write(text, file=sys.stderr))
 
     def advance(self) -> None:
-        """One step more on the progress bar."""
+        """Move the progress bar by one step."""
         self._show(self._bar.update)
 
     def close(self) -> None:
@@ -81,13 +80,13 @@ class Log:
                 opened.close()
 
     def _show(self, shown: Any) -> None:
-        """Write to the terminal, which may be gone: that is no reason to lose a run."""
-        if not self._told:
+        """Write to the terminal; if it has been closed, stop writing instead of failing the run."""
+        if not self._visible:
             return
         try:
             shown()
         except (OSError, ValueError):
-            self._told = False
+            self._visible = False
             self._bar.disable = True
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -102,17 +101,17 @@ class Log:
 
 
 def read(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; one that was being written when the process was killed is left out.
+    """Read the lines of a run's log, without one that a killed process left unfinished.
 
-    Lines with "losses" are about training: the means over the steps since the line before, the learning rates of the
-    last one, "seconds" for all of them, "images_per_second" of all processes, and "waiting", the share of the time that
-    went into the next batch. Lines with "validation" are about the images kept out.
+    Lines with "losses" are about training: means over the steps since the line before, learning rates of the last step,
+    "seconds" of all of them, "images_per_second" of all processes, and "waiting", the share of the time spent waiting
+    for batches. Lines with "validation" are about the held-out images.
     """
     return [line for line, _ in _lines(run / FILE)]
 
 
 def keep_until(file: Path, step: int) -> None:
-    """Drop the lines of later steps from a log, and what is no line of one. A log without such lines is not touched."""
+    """Drop lines of later steps and damaged lines from a log. A log without any is not rewritten."""
     if file.exists():
         kept = b"".join(raw for line, raw in _lines(file) if line["step"] <= step)
         if kept != file.read_bytes():
@@ -120,7 +119,7 @@ def keep_until(file: Path, step: int) -> None:
 
 
 def check_tensorboard() -> None:
-    """ModuleNotFoundError where TensorBoard is not installed."""
+    """Raise ModuleNotFoundError where TensorBoard is not installed."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
@@ -128,7 +127,7 @@ def check_tensorboard() -> None:
 
 
 def _lines(file: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """The whole lines of a log, and their bytes."""
+    """Valid lines of a log, and their bytes."""
     with open(file, "rb") as opened:
         while raw := opened.readline(LARGEST_LINE):
             try:
@@ -150,7 +149,7 @@ def _events(run: Path, step: int) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """None, which JSON has a word for, in place of numbers that it has none for."""
+    """Replace NaN and infinities, which JSON does not have, by None."""
     if isinstance(value, dict):
         return {name: _finite(part) for name, part in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,9 @@
-"""The one training loop: devices, precision, validation, checkpoints, log, pictures, resume."""
+"""The training loop.
+
+`train` prepares a run: processes, stream, networks, validation, the locked folder, the last checkpoint, the log.
+`_Loop.run` makes the steps. Each gets a batch, agrees with the other processes to continue, and calls the trainer,
+whose losses `updates.FabricUpdater` turns into updates; then come running average, log, validation and checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +24,12 @@ from enhance.networks.base import EnhancementNetwork
 from enhance.trainers.averaging import update_average
 from enhance.trainers.base import Sources, Trainer
 from enhance.training.agreement import Agreement
-from enhance.training.beginning import Place, begin, open_stream, save
 from enhance.training.interruption import Interruption, Stopped
 from enhance.training.log import Log, check_tensorboard
 from enhance.training.meter import Meter
 from enhance.training.options import Options
 from enhance.training.processes import ElsewhereError, RunError, first_only, settled, team
+from enhance.training.progress import Progress, open_stream, save, start
 from enhance.training.rundir import check_folder, check_sources
 from enhance.training.updates import FabricUpdater
 from enhance.training.validation import Validation, is_better
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 _GRACE = 1.0
-"""Seconds within which the signal that has killed a worker process is expected here too, where it was for all."""
+"""Seconds to wait, after a worker process was killed, for the same signal to reach this process."""
 
 
 def train(
@@ -47,33 +52,33 @@ def train(
     overwrite: bool = False,
     files: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Train until `trainer.config.steps`, and leave weights, log and pictures in a folder.
+    """Train for `trainer.config.steps` steps; weights, log and pictures are written to a folder.
 
-    Every process makes its own share of each step's images. The same configuration, seed, sources and number of
+    Every process makes its share of the images of each step. The same configuration, seed, sources and number of
     processes give the same weights, on a CPU to the bit, however often the run was killed and resumed.
 
     Args:
         trainer: from `enhance.trainers.trainer`; its networks and optimizers are changed in place.
-        sources: what it trains on.
-        run_dir: a folder, which must be new or empty unless one of the next two is given.
-        options: how.
-        held_out: images to validate on, none of which should be in `sources`: see `enhance.holdout.hold_out`.
-        resume: go on where the run in the folder stopped, however it stopped.
+        sources: images to train on.
+        run_dir: folder of the run, new or empty unless `resume` or `overwrite` is given.
+        options: see `Options`.
+        held_out: images to validate on, none of them in `sources`: see `enhance.holdout.hold_out`.
+        resume: continue the run in the folder from its last checkpoint.
         overwrite: delete the run in the folder first.
         files: texts to keep in the folder by name, such as run.toml.
 
     Returns:
-        the ids of the images that could not be used, and why: others have taken their places. RUN/failed.jsonl lists
+        ids of images that could not be used, with the reason; other images were used instead. RUN/failed.jsonl lists
         them too.
 
     Raises:
-        RunError: a folder, options or sources that cannot be used, or a loss that is no number.
-        CheckpointError: resume where no checkpoint is whole, or with another configuration.
+        RunError: a folder, options or sources that cannot be used, or a loss that is not finite.
+        CheckpointError: on a resume every checkpoint is damaged, or the configuration is another one.
         LockedError: another process writes to the folder.
         Stopped: a KeyboardInterrupt, after Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGXCPU, once the step is done and a
             checkpoint saved.
-        StreamError: the process that decodes images died; what was done is saved first, in a run of one process.
-        OSError: a file cannot be written; the checkpoint before is intact.
+        StreamError: a process that decodes images died; a run of one process saves its steps first.
+        OSError: a file cannot be written; the last checkpoint is intact.
     """
     run, options = Path(run_dir), options or Options()
     check_sources(trainer, sources)
@@ -90,30 +95,35 @@ def train(
         if held_out is not None:
             validation = Validation(held_out, trainer.config, options.validate_images, fabric.device)
         first_only(fabric, lambda: _lock(run, resume, overwrite, stack))
-        place = begin(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
-        log = Log(run, fabric.is_global_zero, place.step, trainer.config.steps, options.bar, options.tensorboard)
+        progress = start(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
+        log = Log(run, fabric.is_global_zero, progress.step, trainer.config.steps, options.bar, options.tensorboard)
         stack.callback(log.close)
         if resume:
-            log.say(f"Going on from step {place.step}" if place.step else "Beginning: the run has no step yet")
-        loop = _Loop(run, trainer, average, stream, validation, log, fabric, options, interruption, place)
+            log.say(f"Going on from step {progress.step}" if progress.step else "Beginning: the run has no step yet")
+        loop = _Loop(run, trainer, average, stream, validation, log, fabric, options, interruption, progress)
         try:
             loop.run()
         except RuntimeError as error:
             if interruption.signal is None or not _is_aftermath(error, fabric):
                 raise
             raise Stopped(interruption.signal, loop.saved, loop.saved == loop.step) from None
-        return place.failed
+        return progress.failed
 
 
 def _lock(run: Path, resume: bool, overwrite: bool, stack: ExitStack) -> None:
-    """Lock the folder of the run until the end of the stack; nothing else in it is touched."""
-    check_folder(run, resume, overwrite)  # a folder that is not ours is not even locked
+    """Lock the folder of the run until the stack closes; nothing else in it is changed."""
+    check_folder(run, resume, overwrite)  # before locking, which writes a file
     stack.enter_context(locked(run))
     check_folder(run, resume, overwrite)
 
 
 class _Loop:
-    """The steps of a run: everything between its beginning and its end."""
+    """The steps of a run.
+
+    Attributes:
+        step: number of steps done.
+        saved: number of steps done at the last checkpoint.
+    """
 
     def __init__(
         self,
@@ -126,26 +136,26 @@ class _Loop:
         fabric: Fabric,
         options: Options,
         interruption: Interruption,
-        place: Place,
+        progress: Progress,
     ) -> None:
         self._run, self._trainer, self._average, self._stream = run, trainer, average, stream
         self._validation, self._log, self._fabric, self._options = validation, log, fabric, options
-        self._interruption, self._place = interruption, place
+        self._interruption, self._progress = interruption, progress
         self._agree, self._update = Agreement(fabric), FabricUpdater(fabric, trainer)
         self._meter = Meter(fabric, trainer.config.batch_size * fabric.world_size)
         self._batches = self._meter.timed(_endless(stream))
-        self.step = self.saved = place.step
+        self.step = self.saved = progress.step
 
     def run(self) -> None:
-        """Steps until the last one; every process stops after the same one."""
+        """Make all remaining steps; every process stops after the same one."""
         steps, alone = self._trainer.config.steps, self._fabric.world_size == 1
         while self.step < steps:
             if alone and self._interruption.signal is not None:
                 self._stop(self._interruption.signal)
             batch, problem = self._next()
-            failed, asked = self._agree(problem is not None, self._interruption.signal)
+            failed, signal = self._agree(problem is not None, self._interruption.signal)
             if failed:
-                self._fail(problem, asked)
+                self._fail(problem, signal)
             self._one_step(batch)
             last = self.step == steps
             validating = self._validation is not None and (last or self.step % self._options.validate_every == 0)
@@ -155,14 +165,14 @@ class _Loop:
             try:
                 if validating:
                     first_only(self._fabric, self._validate)
-            finally:  # what has been trained outlives an error in looking at it
+            finally:  # steps are saved even if their validation fails
                 if saving:
                     self._save()
-            if asked and not last:
-                self._stop(asked)
+            if signal and not last:
+                self._stop(signal)
 
     def _next(self) -> tuple[Any, Exception | None]:
-        """The next batch, or why there is none: the step before is whole, the stream at its place."""
+        """The next batch, or the exception of the stream; the step before is complete either way."""
         try:
             return next(self._batches), None
         except Exception as error:
@@ -185,18 +195,18 @@ class _Loop:
         with self._fabric.autocast():
             found = self._validation(network, self._run / "samples" / f"step_{self.step:06d}.png")
         self._log.validation({"step": self.step, "validation": found})
-        if is_better(found["psnr"], self._place.best):
-            self._place.best = found["psnr"]
+        if is_better(found["psnr"], self._progress.best):
+            self._progress.best = found["psnr"]
             write_weights(self._run / BEST, self._trainer, self.step, self._average)
 
     def _save(self) -> None:
         if self.saved < self.step:
-            self._place.step = self.step
-            save(self._place, self._trainer, self._average, self._stream, self._fabric)
+            self._progress.step = self.step
+            save(self._progress, self._trainer, self._average, self._stream, self._fabric)
             self.saved = self.step
 
     def _keep(self) -> None:
-        """Save what has been done since the last checkpoint, in the middle between two lines of the log too."""
+        """Log and save the steps since the last line and the last checkpoint."""
         if self._meter.any:
             self._log.training(self._meter.line(self._stream.epoch, self._trainer))
         self._save()
@@ -205,17 +215,17 @@ class _Loop:
         self._keep()
         raise Stopped(number, self.step, saved=True)
 
-    def _fail(self, problem: Exception | None, asked: int | None) -> None:
-        """End the run where some process has no next batch: after a signal that asked to stop this is a stop."""
-        if self._fabric.world_size > 1:  # those that have a batch are one ahead in their streams: nothing to save
-            if asked:
-                raise Stopped(asked, self.saved, self.saved == self.step) from problem
+    def _fail(self, problem: Exception | None, signal: int | None) -> None:
+        """End the run because a process has no next batch; after a stop signal that counts as a stop."""
+        if self._fabric.world_size > 1:  # streams of other processes are one batch ahead: not saved
+            if signal:
+                raise Stopped(signal, self.saved, self.saved == self.step) from problem
             raise problem or ElsewhereError("another process of the run could not go on")
         assert problem is not None
-        if asked is None and _is_death(problem):
-            asked = self._interruption.wait(_GRACE)
-        if asked:
-            self._stop(asked)
+        if signal is None and _is_death(problem):
+            signal = self._interruption.wait(_GRACE)
+        if signal:
+            self._stop(signal)
         try:
             self._keep()
         except (OSError, RunError):
@@ -224,19 +234,19 @@ class _Loop:
 
 
 def _is_death(error: Exception) -> bool:
-    """Whether a process that decodes images has died, one of a data loader of PyTorch's too."""
+    """Whether a process that decodes images has died, of our streams or of a PyTorch DataLoader."""
     return isinstance(error, StreamError) or (isinstance(error, RuntimeError) and "DataLoader worker" in str(error))
 
 
 def _is_aftermath(error: RuntimeError, fabric: Fabric) -> bool:
-    """Whether an error in the middle of a step follows from a stop: other processes that are no longer there."""
+    """Whether an error within a step may come from a stop: other processes have ended already."""
     if isinstance(error, torch.OutOfMemoryError):
         return False
     return _is_death(error) or fabric.world_size > 1
 
 
 def _prepare_step(trainer: Trainer, step: int, fabric: Fabric) -> None:
-    """Learning rates and seed of a step: functions of its number, so that nothing of them needs to be saved."""
+    """Set learning rates and seed of a step, both functions of its number, so that no checkpoint needs them."""
     torch.manual_seed(keyed.string_id(f"{trainer.config.seed} {step} {fabric.global_rank}"))
     for name, rate in trainer.rate(step).items():
         for group in trainer.optimizers[name].param_groups:
@@ -244,7 +254,7 @@ def _prepare_step(trainer: Trainer, step: int, fabric: Fabric) -> None:
 
 
 def _endless(stream: Stream[Any]) -> Iterator[Any]:
-    """The batches from where the stream is, epoch after epoch."""
+    """Batches from the current position of the stream on, epoch after epoch."""
     while True:
         yield from stream
         stream.set_epoch(stream.epoch + 1)

@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 
 class Meter:
-    """Collects losses without waiting for the device, and makes them into a line of the log now and then.
+    """Collects losses without waiting for the GPU, and averages them for a line of the log.
 
     Args:
-        fabric: the processes, over which losses are averaged.
-        images: of a step, in all processes together.
+        fabric: processes over which losses are averaged.
+        images: number of images in a step, in all processes together.
     """
 
     def __init__(self, fabric: Fabric, images: int) -> None:
@@ -33,7 +33,7 @@ class Meter:
         self._waited, self._since = 0.0, time.perf_counter()
 
     def timed(self, batches: Iterator[T]) -> Iterator[T]:
-        """The same batches; the time that each takes counts as waiting."""
+        """Yield the same batches and measure the time spent waiting for them."""
         while True:
             start = time.perf_counter()
             batch = next(batches)
@@ -41,7 +41,7 @@ class Meter:
             yield batch
 
     def add(self, step: int, losses: Losses) -> None:
-        """The losses of a step, counted from 1."""
+        """Add the losses of a step, counted from 1."""
         self._steps.append((step, losses))
 
     @property
@@ -50,10 +50,10 @@ class Meter:
         return bool(self._steps)
 
     def line(self, epoch: int, trainer: Trainer) -> dict[str, Any]:
-        """What the log says of the steps since the last line.
+        """Line of the log about the steps since the last one.
 
         Raises:
-            RunError: a loss is not finite, in all processes alike.
+            RunError: a loss is not finite; raised in all processes.
         """
         values = self._values()
         rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in trainer.optimizers.items()}
@@ -72,7 +72,7 @@ class Meter:
         return line
 
     def _values(self) -> dict[str, list[float]]:
-        """The losses of all steps by name, each checked, as means over the processes."""
+        """Losses of all steps by name, means over the processes; each is checked."""
         entries = [(step, name, loss) for step, losses in self._steps for name, loss in losses.items()]
         device = self._fabric.device
         flat = (

@@ -1,4 +1,4 @@
-"""The processes of a run and the settings they run under: launching, agreeing, and leaving all as it was."""
+"""Processes of a run: launch them with Fabric, run code in the first or in all, restore global settings at the end."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 class RunError(ValueError):
-    """A run that cannot begin or go on: its folder, its options, its sources, or a loss that is no number."""
+    """A run that cannot start or continue: wrong folder, options or sources, or a loss that is not finite."""
 
 
 class ElsewhereError(RunError):
-    """What has ended another process of the run, raised in those that could have gone on."""
+    """An error of another process of the run, raised in the processes without one."""
 
 
 @contextmanager
 def team(devices: str, precision: str) -> Iterator[Fabric]:
-    """The processes of a run, joined for as long as the context lasts: Fabric starts them, or torchrun or SLURM has.
+    """Context with the process group of a run, started by Fabric, or before by torchrun or SLURM.
 
     Args:
         devices: "auto" (one GPU if there is one, else the CPU), a number N of GPUs (of processes on the CPU where
-            there is none), "cpu", or "cpu:N". Under torchrun and SLURM their number of processes counts instead.
+            there is none), "cpu", or "cpu:N". Under torchrun and SLURM their number of processes is used instead.
         precision: "32-true" or "bf16-mixed".
     """
     from lightning_fabric import Fabric
@@ -40,7 +40,7 @@ def team(devices: str, precision: str) -> Iterator[Fabric]:
     if precision not in PRECISIONS:
         raise RunError(f"precision = {precision!r}: allowed is {' or '.join(PRECISIONS)}")
     accelerator, count = read_devices(devices)
-    count, nodes = _given() or (count, 1)
+    count, nodes = _launched() or (count, 1)
     joined = distributed.is_available() and distributed.is_initialized()
     try:
         fabric = Fabric(
@@ -77,8 +77,8 @@ def read_devices(devices: str) -> tuple[str, int]:
     return "cuda" if gpus else "cpu", int(number)
 
 
-def _given() -> tuple[int, int] | None:
-    """Processes on each machine and machines, where torchrun or SLURM has started us."""
+def _launched() -> tuple[int, int] | None:
+    """Number of processes per machine and of machines, if torchrun or SLURM started this process."""
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
@@ -92,12 +92,12 @@ def _given() -> tuple[int, int] | None:
 
 
 def is_first() -> bool:
-    """Whether this is the first process of all, also before they are joined."""
+    """Whether this is the first process of the run, known also before the process group exists."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
 
 
 def first_only(fabric: Fabric, function: Callable[[], T]) -> T:
-    """Call a function in the first process; all return its value, and what it raises ends the others too."""
+    """Call a function in the first process and return its value in all; its exception ends the others too."""
     value: T | None = None
     problem: Exception | None = None
     if fabric.is_global_zero:
@@ -114,7 +114,7 @@ def first_only(fabric: Fabric, function: Callable[[], T]) -> T:
 
 
 def all_or_none(fabric: Fabric, function: Callable[[], T]) -> T:
-    """Call a function in every process; what it raises in one of them ends the others too."""
+    """Call a function in every process; an exception in one ends the others too."""
     value: T | None = None
     problem: Exception | None = None
     try:
@@ -131,7 +131,7 @@ def all_or_none(fabric: Fabric, function: Callable[[], T]) -> T:
 
 
 def gather(fabric: Fabric, value: Any) -> list[Any]:
-    """Every process's value, in all of them."""
+    """The values of all processes, in every process."""
     values = [value]
     if fabric.world_size > 1:
         values = [None] * fabric.world_size
@@ -141,9 +141,9 @@ def gather(fabric: Fabric, value: Any) -> list[Any]:
 
 @contextmanager
 def settled(device: torch.device) -> Iterator[None]:
-    """Within it torch's generators may be seeded at will, and a CPU takes denormal numbers for 0.
+    """Context that restores torch's random generators at its end, and flushes denormal numbers to 0 on the CPU.
 
-    Dead ReLU maps make denormals, with which a CPU computes ten times slower. Afterwards all is as it was.
+    Dead ReLU channels produce denormals, with which a CPU is ten times slower. The setting is restored too.
     """
     flushed = bool(torch.tensor(1e-310, dtype=torch.float64) * 1 == 0)
     torch.set_flush_denormal(True)

@@ -1,4 +1,4 @@
-"""The beginning of a run, new or resumed: everything is checked before anything is written."""
+"""Start a run or resume it, and save its progress. Everything is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from enhance.training.rundir import prepare, write_failed
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-_TOLD = logging.getLogger("enhance.training")
+_LOGGER = logging.getLogger("enhance.training")
 
 
 @dataclass
-class Place:
-    """How far a run has come.
+class Progress:
+    """How far a run is.
 
     Attributes:
         checkpoints: of the run.
-        step: how many steps have been done.
-        best: the highest PSNR of a validation so far, dB.
-        failed: ids of the images that could not be used so far, in any process, and why.
+        step: number of steps done.
+        best: highest PSNR of all validations so far, dB.
+        failed: ids of images that could not be used so far, in any process, with the reason.
     """
 
     checkpoints: Checkpoints
@@ -44,7 +44,7 @@ class Place:
 
 
 def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Options) -> Stream[Any]:
-    """The trainer's stream for this process. Sets the configuration's steps where epochs are given."""
+    """Open the trainer's stream for this process. With `epochs` it sets the steps of the trainer's configuration."""
     stream = trainer.stream(
         sources,
         workers=options.workers,
@@ -65,7 +65,7 @@ def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Opt
     return stream
 
 
-def begin(
+def start(
     run: Path,
     trainer: Trainer,
     average: EnhancementNetwork | None,
@@ -75,29 +75,29 @@ def begin(
     resume: bool,
     overwrite: bool,
     files: Mapping[str, str],
-) -> Place:
-    """The place to go on from: that of the newest whole checkpoint, or the start of a new run, which is saved.
+) -> Progress:
+    """Resume from the newest undamaged checkpoint, or start a new run and save its first checkpoint.
 
     Args:
         run: the folder, which is locked and checked.
-        trainer, average, stream: they get the state of the checkpoint, if there is one.
-        fabric: the processes; the first one reads the folder and writes.
-        keep: checkpoints to keep.
+        trainer, average, stream: set to the state of the checkpoint, if there is one.
+        fabric: processes of the run; only the first one reads and writes the folder.
+        keep: number of checkpoints to keep.
         resume, overwrite, files: as of `enhance.training.train`.
 
     Raises:
-        CheckpointError, RunError: nothing has been written then.
+        CheckpointError, RunError: and nothing has been written.
     """
-    place = Place(Checkpoints(run, keep))
-    found = first_only(fabric, lambda: place.checkpoints.newest() if resume else None)
+    progress = Progress(Checkpoints(run, keep))
+    found = first_only(fabric, lambda: progress.checkpoints.newest() if resume else None)
     if found is not None:
         whole: Found = found
-        all_or_none(fabric, lambda: _go_on(run, whole, place, trainer, average, stream, fabric))
+        all_or_none(fabric, lambda: _restore(run, whole, progress, trainer, average, stream, fabric))
 
     def write() -> None:
         prepare(run, overwrite, files)
         if found is not None:
-            place.checkpoints.establish(found)
+            progress.checkpoints.establish(found)
 
     first_only(fabric, write)
     if found is None:
@@ -106,40 +106,41 @@ def begin(
                 distributed.broadcast(tensor, src=0)
         if average is not None:
             average.load_state_dict(trainer.enhancer.state_dict())
-        save(place, trainer, average, stream, fabric)
-    return place
+        save(progress, trainer, average, stream, fabric)
+    return progress
 
 
 def save(
-    place: Place, trainer: Trainer, average: EnhancementNetwork | None, stream: Stream[Any], fabric: Fabric
+    progress: Progress, trainer: Trainer, average: EnhancementNetwork | None, stream: Stream[Any], fabric: Fabric
 ) -> None:
-    """A checkpoint, written by the first process; the others wait until it is there."""
+    """Save a checkpoint in the first process; the others wait until it is written."""
     own = gather(fabric, trainer.state())
     for failed in gather(fabric, stream.failed):
-        place.failed |= failed
+        progress.failed |= failed
 
     def write() -> None:
         for name, weight in trainer.networks.named_parameters():
             if not bool(weight.isfinite().all()):
-                raise RunError(f"{name} is no longer finite after step {place.step}; the checkpoint before is intact")
-        state = {"stream": stream.state_dict(), "trainer": own, "best": place.best, "failed": place.failed}
-        place.checkpoints.save(trainer, place.step, average, state)
-        write_failed(place.checkpoints.run, place.failed)
+                step = progress.step
+                raise RunError(f"{name} is no longer finite after step {step}; the checkpoint before is intact")
+        state = {"stream": stream.state_dict(), "trainer": own, "best": progress.best, "failed": progress.failed}
+        progress.checkpoints.save(trainer, progress.step, average, state)
+        write_failed(progress.checkpoints.run, progress.failed)
 
     first_only(fabric, write)
 
 
-def _go_on(
+def _restore(
     run: Path,
     found: Found,
-    place: Place,
+    progress: Progress,
     trainer: Trainer,
     average: EnhancementNetwork | None,
     stream: Stream[Any],
     fabric: Fabric,
 ) -> None:
-    """Take everything over from a checkpoint. Nothing is written."""
-    state = place.checkpoints.load(found, trainer, average)
+    """Set trainer, average, stream and progress to the state of a checkpoint. Nothing is written."""
+    state = progress.checkpoints.load(found, trainer, average)
     if state["step"] > trainer.config.steps:
         raise RunError(f"steps = {trainer.config.steps}: {os.fspath(run)!r} has done {state['step']} already")
     try:
@@ -150,10 +151,10 @@ def _go_on(
         ) from None
     own = state["trainer"]
     trainer.load_state(own[fabric.global_rank % len(own)])
-    place.step, place.best, place.failed = state["step"], state["best"], dict(state.get("failed", {}))
-    if place.best is not None and fabric.is_global_zero:
+    progress.step, progress.best, progress.failed = state["step"], state["best"], dict(state.get("failed", {}))
+    if progress.best is not None and fabric.is_global_zero:
         try:
             read_weights(run / BEST)
         except DamagedError as error:
-            place.best = None
-            _TOLD.warning("%s; the next validation writes it anew", error)
+            progress.best = None
+            _LOGGER.warning("%s; the next validation writes it anew", error)

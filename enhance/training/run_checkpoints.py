@@ -1,13 +1,13 @@
-"""Checkpoints of a run: weights and state after a step, the last few of them, and the newest that is whole.
+"""The checkpoints in a run's folder: save the newest, keep the last few, find the newest undamaged one to resume.
 
     weights.safetensors          the newest weights
     weights_000500.safetensors   those of a checkpoint before
-    state_001000.pt, ...         what only a resume needs of each: optimizers, stream, the trainer's own state
+    state_001000.pt, ...         for each what only a resume needs: optimizers, stream, the trainer's own state
 
-The weights name the step and the checksum of the state that belongs to them, and have a checksum of their own. A
-process may be killed at any moment: the state is written first; the weights that are there get the name with their
-step as a second one; then the new weights replace them under the first name, by a rename, which is the switch; then
-what is older is deleted.
+The metadata of the weights hold the step, the checksum of the state that belongs to them, and a checksum of their own.
+A process may be killed at any moment, so files are written in this order: the state; a second name, with their step,
+for the weights that are there; the new weights, renamed to weights.safetensors, which makes this checkpoint the newest;
+then older files are deleted. (`enhance.checkpoints` reads and writes one file of weights.)
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ from enhance.training.log import FILE as LOG
 
 OLDER = re.compile(r"weights_(\d{6,})\.safetensors")
 STATE = re.compile(r"state_(\d{6,})\.pt")
-_TOLD = logging.getLogger("enhance.training")
+_LOGGER = logging.getLogger("enhance.training")
 
 
 class Found(NamedTuple):
-    """A checkpoint that is whole: the file of its weights, and its step."""
+    """An undamaged checkpoint: the file of its weights, and its step."""
 
     file: Path
     step: int
 
 
 class Checkpoints:
-    """The checkpoints of one run. One process writes; every process may read.
+    """Checkpoints of one run. Only one process writes; every process may read.
 
     Attributes:
         run: the folder.
 
     Args:
         run: the folder.
-        keep: how many checkpoints there are, at most.
+        keep: most checkpoints that are kept.
     """
 
     def __init__(self, run: Path, keep: int = 2) -> None:
@@ -66,10 +66,10 @@ class Checkpoints:
         self._steps: list[int] = []  # newest first; the newest is in WEIGHTS
 
     def newest(self) -> Found | None:
-        """The newest whole checkpoint; None where there was none yet. What is passed over is logged as a warning.
+        """The newest undamaged checkpoint; None if there is none yet. Damaged ones are logged as warnings.
 
         Raises:
-            CheckpointError: the run has made steps, but no checkpoint is whole. Nothing is changed.
+            CheckpointError: the run has made steps, but every checkpoint is damaged. Nothing is changed.
             PermissionError: a file may not be read.
         """
         run, problems = self.run, list[str]()
@@ -81,11 +81,11 @@ class Checkpoints:
                 problems.append(str(error))
                 continue
             for problem in problems:
-                _TOLD.warning("%s", problem)
+                _LOGGER.warning("%s", problem)
             if problems:
-                _TOLD.warning("going on from the checkpoint of step %d, %r", weights.step, os.fspath(file))
+                _LOGGER.warning("going on from the checkpoint of step %d, %r", weights.step, os.fspath(file))
             if not weights.checked:
-                _TOLD.warning("%r was written without a checksum: damage to it would go unnoticed", os.fspath(file))
+                _LOGGER.warning("%r was written without a checksum: damage to it would go unnoticed", os.fspath(file))
             return Found(file, weights.step)
         if not problems and not has_begun(run):
             return None
@@ -95,7 +95,7 @@ class Checkpoints:
         )
 
     def load(self, found: Found, trainer: Trainer, average: nn.Module | None) -> dict[str, Any]:
-        """Restore networks, optimizers and average of a checkpoint; what else was saved is returned.
+        """Restore networks, optimizers and average from a checkpoint; return the rest of its state.
 
         Raises:
             CheckpointError: it is damaged, or of a run with another configuration.
@@ -116,21 +116,21 @@ class Checkpoints:
         return state
 
     def establish(self, found: Found) -> None:
-        """Make the checkpoint that the run goes on from its newest, in place of weights that are damaged."""
+        """Make a checkpoint the newest, in place of damaged weights."""
         if found.file.name != WEIGHTS:
             os.replace(found.file, self.run / WEIGHTS)
 
     def save(self, trainer: Trainer, step: int, average: nn.Module | None, state: Mapping[str, Any]) -> None:
-        """Write weights and state after a step, in the order that makes them one: see the module.
+        """Write weights and state after a step, in the order described at the top of this module.
 
         Args:
             trainer: its networks and optimizers are saved.
-            step: how many steps have been done.
+            step: number of steps done.
             average: running average of the enhancer.
-            state: what else a resume needs: tensors, numbers, strings, in lists and dicts.
+            state: what else a resume needs: tensors, numbers and strings, in lists and dicts.
 
         Raises:
-            OSError: a file cannot be written; the checkpoints that are there are intact.
+            OSError: a file cannot be written; the earlier checkpoints are intact.
         """
         run = self.run
         optimizers = {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()}
@@ -155,18 +155,18 @@ class Checkpoints:
 
 
 def candidates(run: Path) -> list[Path]:
-    """The weights files of a run, newest first; damaged ones too, and the newest also if it alone is missing."""
+    """Weights files of a run, newest first: damaged ones too, and the newest even if only it is missing."""
     older = [older_weights(run, step) for step in sorted(steps_of(run, OLDER), reverse=True)]
     return [run / WEIGHTS, *older] if older or (run / WEIGHTS).exists() else []
 
 
 def has_begun(run: Path) -> bool:
-    """Whether a run has come beyond its first checkpoint, to judge by what there is beside weights."""
+    """Whether a run has made steps, judged by the files beside its weights."""
     return (run / LOG).exists() or (run / BEST).exists() or any(steps_of(run, STATE)) or any(run.glob("samples/*"))
 
 
 def read_state(run: Path, weights: Weights) -> dict[str, Any]:
-    """The state that belongs to some weights; DamagedError where it is missing or damaged."""
+    """The state that belongs to weights; raises DamagedError where it is missing or damaged."""
     file = state_file(run, weights.step)
     try:
         data = file.read_bytes()
@@ -190,23 +190,23 @@ def read_state(run: Path, weights: Weights) -> dict[str, Any]:
 
 
 def state_file(run: Path, step: int) -> Path:
-    """The state after a step."""
+    """File of the state after a step."""
     return run / f"state_{step:06d}.pt"
 
 
 def older_weights(run: Path, step: int) -> Path:
-    """The weights after a step, once there are newer ones."""
+    """File of the weights after a step that is no longer the newest."""
     return run / f"weights_{step:06d}.safetensors"
 
 
 def steps_of(run: Path, pattern: re.Pattern[str]) -> set[int]:
-    """The steps in the names of a run's files, by `OLDER` or `STATE`."""
+    """Steps in the names of a run's files that match `OLDER` or `STATE`."""
     names = os.listdir(run) if run.is_dir() else []
     return {int(match[1]) for name in names if (match := pattern.fullmatch(name))}
 
 
 def _name_too(file: Path, second: Path) -> None:
-    """Give a file a second name; a copy where the file system has no links."""
+    """Give a file a second name by a hard link, or copy it where the file system has none."""
     second.unlink(missing_ok=True)
     try:
         os.link(file, second)

@@ -1,4 +1,4 @@
-"""The folder of a run, and whether sources are what a trainer needs: what is checked before anything is written."""
+"""The folder of a run: names of its files, checks of folder and sources before anything is written, preparation."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ _OURS = (
 
 
 def is_used(run: Path) -> bool:
-    """Whether a folder holds anything but a lock and what a killed process was writing."""
+    """Whether a folder holds anything but a lock and unfinished files of a killed process."""
     return run.exists() and any(name != LOCK and not UNFINISHED.fullmatch(name) for name in os.listdir(run))
 
 
 def check_folder(run: Path, resume: bool, overwrite: bool) -> None:
-    """RunError where a run in this folder would destroy or mix something. Nothing is written."""
+    """Raise RunError where a run in this folder would overwrite or mix files. Nothing is written."""
     if run.exists() and not run.is_dir():
         raise RunError(f"{os.fspath(run)!r} is no folder")
     if resume and overwrite:
         raise RunError("resume goes on and overwrite deletes: give one of them")
-    if resume and not run.exists():  # an empty one is that of a run which was killed before its first checkpoint
+    if resume and not run.exists():  # an empty one was left by a run that was killed before its first checkpoint
         raise RunError(f"{os.fspath(run)!r} does not exist: there is no run to resume")
     if is_used(run) and not resume and not overwrite:
         raise RunError(f"{os.fspath(run)!r} is not empty: resume the run in it, or overwrite it")
 
 
 def prepare(run: Path, overwrite: bool, files: Mapping[str, str]) -> None:
-    """Make the folder of a run ready, which is locked and checked: delete what was there, write what is to be kept."""
+    """Prepare the locked and checked folder of a run: delete an old run if asked to, write the given files."""
     if overwrite:
         for pattern in _OURS:
             for file in run.glob(pattern):
                 file.unlink()
         shutil.rmtree(run / "tensorboard", ignore_errors=True)
-    for file in run.iterdir():  # what a process that was killed was writing
+    for file in run.iterdir():  # unfinished files of a killed process
         if UNFINISHED.fullmatch(file.name):
             file.unlink()
     for name, text in files.items():
@@ -57,14 +57,14 @@ def prepare(run: Path, overwrite: bool, files: Mapping[str, str]) -> None:
 
 
 def write_failed(run: Path, failed: Mapping[str, str]) -> None:
-    """Write failed.jsonl, a line for each image that could not be used; nothing where there is none."""
+    """Write failed.jsonl with a line for each image that could not be used; nothing if there is none."""
     lines = (json.dumps({"source": id_, "error": reason}) for id_, reason in failed.items())
     if failed:
         write_bytes(run / FAILED, "".join(f"{line}\n" for line in lines).encode())
 
 
 def check_sources(trainer: Trainer, sources: Sources) -> None:
-    """RunError where a trainer cannot train on these sources: images missing, with other channels, without maps."""
+    """Raise RunError where a trainer cannot use these sources: missing images, wrong channels, missing maps."""
     if trainer.needs_low == "must" and sources.low is None:
         raise RunError(f"{trainer.name} needs real bad images too (unpaired, low)")
     if trainer.needs_low == "no" and sources.low is not None:

@@ -1,4 +1,4 @@
-"""Validation: PSNR and SSIM on images kept out, always degraded in the same way, and a picture of some of them."""
+"""Validation: PSNR and SSIM on held-out images with fixed degradations, and a picture of some of them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _ROWS, _SIDE, _GAP = 6, 256, 4
 
 
 class Validation:
-    """A fixed set of pairs, made from images kept out by the recipe of the training.
+    """A fixed set of pairs: held-out images, degraded by the recipe of the training.
 
-    Keys come from the ids, in epoch 0: every call, run and device sees the same degradations. Images are resized and
-    cropped as in training, so that this takes seconds; `enhance evaluate` looks at whole images.
+    Keys follow from the ids, in epoch 0: every call, run and device has the same degradations. Images are resized and
+    cropped as in training, so that it takes seconds; `enhance evaluate` measures whole images.
 
     Args:
-        source: the images.
+        source: held-out images.
         config: its recipe, size, crop and seed are used.
-        limit: at most so many images, those first in the source.
-        device: where it happens.
+        limit: most images to use, the first of the source.
+        device: of the computation.
     """
 
     def __init__(self, source: Source, config: Config, limit: int, device: torch.device) -> None:
@@ -46,11 +46,11 @@ class Validation:
         )
 
     def __call__(self, network: EnhancementNetwork, picture: Path) -> dict[str, float]:
-        """Means over the images: psnr, ssim, degraded_psnr, degraded_ssim; and images, how many there are.
+        """Means over the images: psnr, ssim, degraded_psnr, degraded_ssim; and `images`, their number.
 
         Args:
-            network: in any mode, which it is left in.
-            picture: a file for rows of (degraded, enhanced, clean).
+            network: in train or eval mode, which is kept.
+            picture: file to write, with rows of (degraded, enhanced, clean).
         """
         training = network.training
         network.eval()
@@ -72,9 +72,9 @@ class Validation:
 
 
 def grid(rows: list[list[Tensor]]) -> Tensor:
-    """Images (C, H, W) in [0, 1] in rows, with lines between them: (C, H', W').
+    """Join images (C, H, W) in [0, 1] to rows with grey lines between them: (C, H', W').
 
-    Images larger than 256 pixels are made smaller; those of another shape than the square are padded with black.
+    Images larger than 256 pixels are shrunk; those that are not square are padded with black.
 
     >>> grid([[torch.zeros(1, 64, 64)] * 3] * 2).shape
     torch.Size([1, 132, 200])
@@ -94,5 +94,5 @@ def _joined(images: list[Tensor], dim: int) -> Tensor:
 
 
 def is_better(psnr: float, best: float | None) -> bool:
-    """Whether a PSNR beats the best so far."""
+    """Whether a PSNR is higher than the best so far."""
     return not math.isnan(psnr) and (best is None or psnr > best)
