@@ -1,4 +1,4 @@
-"""enhance apply: a folder of images, enhanced."""
+"""`enhance apply`: enhance a folder of images."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _SHOWN = 5
     "--size",
     type=click.IntRange(32, 65_536),
     metavar="PIXELS",
-    help="Enhance at this size, that of the training, and scale the result back.  [default: at each image's own]",
+    help="Enhance at this size, as in training, and scale the result back.  [default: the size of each image]",
 )
 @click.option(
     "--tile",
     type=click.IntRange(64),
     metavar="PIXELS",
-    help="Work in overlapping tiles of this side.  [default: the image as a whole, tiles if the GPU's memory is short]",
+    help="Enhance in overlapping tiles of this side.  [default: the whole image; tiles if GPU memory is too small]",
 )
 @click.option(
     "--whole-frame",
@@ -50,7 +50,7 @@ _SHOWN = 5
 @click.option("--precision", type=click.Choice(["32", "bf16", "16"]), default="32", show_default=True)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 @window_option
-@click.option("--overwrite", is_flag=True, help="Write over images that DEST has already.  [default: they are kept]")
+@click.option("--overwrite", is_flag=True, help="Replace images in DEST.  [default: they are kept]")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any image failed.  [default: only if all failed]")
 def apply(
     method: str,
@@ -98,7 +98,7 @@ def apply(
 
 
 def _apply(enhanced: Callable[[Item], Tensor], source: Source, dest: Path, overwrite: bool, strict: bool) -> int:
-    """The work; the exit status."""
+    """Enhance all images; return the exit status."""
     failures, written, present = Failures(), 0, 0
     for item in tqdm(source.items, unit="image", leave=False, disable=None):
         try:
@@ -126,7 +126,7 @@ def _apply(enhanced: Callable[[Item], Tensor], source: Source, dest: Path, overw
 
 
 def _made(enhanced: Callable[[Item], Tensor], item: Item) -> Tensor:
-    """The enhanced image; a file that cannot be read is a failure of the image, not of the disk that is written to."""
+    """Enhance one image. A file that cannot be read counts as a failure of that image, not of the output disk."""
     try:
         return enhanced(item)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""enhance evaluate: a table of every metric that applies, and a sheet of pictures."""
+"""`enhance evaluate`: a table of all metrics that apply, and a sheet of pictures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .writable import check_writable
 @click.command("evaluate", epilog=f"{METHOD_HELP}\n{SOURCE_HELP}")
 @click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
 @click.argument("source")
-@click.option("--recipe", metavar="NAME|FILE.toml", help="SOURCE is good: degrade it, and compare with it.")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="SOURCE has good images: degrade them, and compare with them.")
 @click.option(
     "--set",
     "changes",
@@ -46,7 +46,9 @@ from .writable import check_writable
     multiple=True,
     help="Change a setting of --recipe, such as eta=0.4 or type=111; may be repeated.",
 )
-@click.option("--reference", metavar="DIR", help="SOURCE is bad: good images with the same names, to compare with.")
+@click.option(
+    "--reference", metavar="DIR", help="SOURCE has bad images: compare with good ones of the same names in DIR."
+)
 @click.option("--vessels", metavar="DIR", help="Vessel masks with the same names; they need --segmenter.")
 @click.option(
     "--segmenter", metavar="FILE", help="A segmenter of 'enhance segmenter': adds IoU, Dice and AUC of vessels."
@@ -61,13 +63,13 @@ from .writable import check_writable
     type=click.IntRange(-(2**63), 2**63 - 1),
     default=0,
     show_default=True,
-    help="Of --recipe: another seed, other degradations.",
+    help="Seed of the degradations of --recipe.",
 )
 @click.option(
     "--held-out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="RUN",
-    help="Only the images that this run has kept out of its training.",
+    help="Measure only the images that this run holds out.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
@@ -93,7 +95,7 @@ def evaluate_(
     json_out: Path | None,
     sheet_out: Path | None,
 ) -> None:
-    """Measures the images of SOURCE as they are and as each METHOD enhances them.
+    """Measures the images of SOURCE, unchanged and enhanced by each METHOD.
 
     With --recipe, good images are degraded and compared with themselves; with --reference, bad images are compared
     with good ones of the same name; with neither, only metrics that need no reference are given. Higher is better for
@@ -149,7 +151,7 @@ def evaluate_(
 def _write(
     table: Table, source: str, rows: dict[str, list[sheet.Cell]], json_out: Path | None, sheet_out: Path | None
 ) -> None:
-    """The files that were asked for; the table has been printed."""
+    """Write the JSON file and the sheet, if asked for; the table has been printed."""
     go_on = "The table above is complete: give another FILE"
     if json_out is not None:
         content = {
@@ -166,7 +168,7 @@ def _write(
 
 
 def _title(text: str, methods: tuple[str, ...]) -> str:
-    """The name of a method's row: the last part of its path, or all of it where two would be equal."""
+    """Name of a method's row: the last part of its path, or the whole path where two would be equal."""
     short = Path(text).name
     return short if sum(Path(other).name == short for other in dict.fromkeys(methods)) == 1 else text
 
@@ -196,7 +198,7 @@ def _source(text: str, vessels: str | None, only: set[str] | None, limit: int | 
 
 
 def _niqe_model(folder: str | None, size: int | None) -> NiqeModel | None:
-    """Fitted to the images of a folder, at the size that is measured at, within their fields of view."""
+    """Fit NIQE's model to the images of a folder, at the size of the evaluation, within their fields of view."""
     if folder is None:
         return None
     failed: dict[str, str] = {}

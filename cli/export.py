@@ -1,4 +1,4 @@
-"""enhance export: a checkpoint as a program for deployment."""
+"""`enhance export`: export a checkpoint as a program for deployment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .writable import check_writable
     "--size",
     type=click.IntRange(32, 65_536),
     metavar="PIXELS",
-    help="Side of the images.  [default: that of the paper]",
+    help="Side of the images, pixels.  [default: that of the paper]",
 )
 def export(checkpoint: str, out: Path, size: int | None) -> None:
     """Writes the network of CHECKPOINT (a run, or a .safetensors file) as OUT: .pt2 for PyTorch, or .onnx.

@@ -1,4 +1,4 @@
-"""METHOD: what enhances, by name: a run, a checkpoint, or a classical baseline."""
+"""Open the METHOD of a command: a run, a checkpoint, or a classical baseline."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ METHOD is one of
   a checkpoint: a file .safetensors, such as RUN/best.safetensors
   a classical baseline: {}
 """.format(", ".join(BASELINES))
-"""For the help of commands that take a METHOD."""
+"""Help text for commands with a METHOD."""
 
 
 def open_method(text: str, device: torch.device, argument: str = "METHOD") -> Enhancer:
-    """The network or the baseline that METHOD names, ready on a device."""
+    """Open the network or baseline of METHOD on a device."""
     if text in BASELINES:
         return baseline(text)
     if not os.path.exists(text):
@@ -36,7 +36,7 @@ def open_method(text: str, device: torch.device, argument: str = "METHOD") -> En
 
 
 def open_network(text: str, device: torch.device, argument: str) -> EnhancementNetwork:
-    """The network of a run or a checkpoint, in eval mode on a device."""
+    """Load the network of a run or a checkpoint, in eval mode on a device."""
     from enhance.checkpoints import CheckpointError, load_enhancer
 
     try:
@@ -48,7 +48,7 @@ def open_network(text: str, device: torch.device, argument: str) -> EnhancementN
 
 
 def read_held_out(run: Path, argument: str) -> set[str]:
-    """The ids of the images that a run has kept out of its training."""
+    """Ids of the images that a run holds out of its training."""
     file = run / HELD_OUT
     try:
         held = read_ids(file)

@@ -1,4 +1,4 @@
-"""run.toml: everything that a run of `enhance train` was told, to be read by people and by --config.
+"""run.toml: all options of a run of `enhance train`, written for people and for --config.
 
 Its keys are those of `enhance.training.Options` and of `Data`, and a table [config] with the fields of the trainer's
 configuration. Nothing is listed here a second time.
@@ -32,7 +32,7 @@ _LARGEST_COUNT = 10**12
 @documented
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What a run trains on, and what it keeps out."""
+    """Images to train on, and to hold out."""
 
     network: str | None = option(None, "Name of the trainer.", argument=True)
     source: str | None = option(None, "Good images.", argument=True)
@@ -56,7 +56,7 @@ class Data:
 
 
 OPTIONS: dict[str, Option] = {one.key: one for kind in (Data, Options) for one in options_of(kind)}
-"""Everything that may be told beside the trainer's configuration, by its key, in the order of the file."""
+"""All options beside the trainer's configuration, by key, in the order of the file."""
 
 NAMES = tuple(OPTIONS)
 
@@ -64,7 +64,7 @@ DEFAULTS: Told = {
     **{one.key: one.default for one in options_of(Data) if one.default is not None},
     **{one.key: one.about.command for one in options_of(Options) if one.about.command is not None},
 }
-"""What the command tells a run where nobody says otherwise; it is written to run.toml."""
+"""Defaults of the command that are written to run.toml."""
 
 
 def _type(one: Option) -> Any:
@@ -86,13 +86,13 @@ _Schema = msgspec.defstruct(
 
 @dataclass(frozen=True)
 class RunFile:
-    """What a run is told: `told` by the keys of `OPTIONS`, `config` by the fields of the trainer's configuration."""
+    """Options of a run: `told` by the keys of `OPTIONS`, `config` by the fields of the trainer's configuration."""
 
     told: Told = field(default_factory=dict)
     config: Told = field(default_factory=dict)
 
     def merged(self, over: RunFile) -> RunFile:
-        """This, with what `over` says instead. Of epochs and steps, the one given last counts."""
+        """These options, replaced by those of `over`. Of epochs and steps only the one given last is kept."""
         told, config = self.told | over.told, self.config | over.config
         if "epochs" in over.told and "steps" not in over.config:
             config.pop("steps", None)
@@ -101,13 +101,13 @@ class RunFile:
         return RunFile(told, config)
 
     def to_toml(self) -> str:
-        """As a file that `read` understands."""
+        """TOML text for `read`."""
         told = {name: self.told[name] for name in NAMES if name in self.told}
         return toml.write({**told, "config": self.config})
 
 
 def check(told: Mapping[str, Any]) -> None:
-    """Refuses an option of the command line that a run.toml could not hold."""
+    """Refuse values of the command line that are out of range or cannot be written to run.toml."""
     for name, value in told.items():
         argument = OPTIONS[name].flag
         try:
@@ -120,7 +120,7 @@ def check(told: Mapping[str, Any]) -> None:
 
 
 def read(path: Path, argument: str) -> RunFile:
-    """A run.toml; what is wrong with it is told as a mistake in `argument`, with the line or the field."""
+    """Read a run.toml; an error in it is reported as one of `argument`, with the line or the field."""
     try:
         text = read_text(path)
         values = parse_toml(text)

@@ -1,4 +1,4 @@
-"""The sources of a run of `enhance train`: what it trains on, and what it keeps out, new or as the run was begun."""
+"""Open the sources of `enhance train`, and split them into images to train on and images held out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN = 5
 
 
 def read_sources(run: RunFile, made: Trainer) -> Sources:
-    """All images of a run, those that it keeps out too."""
+    """Open all images of a run, also those it holds out."""
     told = run.told
     if "source" not in told:
         raise Refusal("SOURCE", "missing: a folder of images, or phantom:fundus for a first look")
@@ -41,7 +41,7 @@ def read_sources(run: RunFile, made: Trainer) -> Sources:
 
 @dataclass(frozen=True)
 class Split:
-    """What a run trains on, what it keeps out, and the records of both that its folder still lacks."""
+    """Sources to train on, sources held out, and the records of both that are missing in the run's folder."""
 
     on: Sources
     out: Sources | None
@@ -49,7 +49,7 @@ class Split:
 
 
 def read_split(sources: Sources, run: RunFile, seed: int, out: Path, given: RunFile | None) -> Split:
-    """The split of a run: a new one, or where it goes on (`given`: with what), the one that it was begun with."""
+    """Split the sources of a new run, or repeat the split of a resumed one, whose new options are `given`."""
     if given is None or not is_begun(out):
         try:
             share = run.told["hold_out"]
@@ -79,12 +79,12 @@ def _trained_on(sources: Sources) -> dict[str, str]:
 
 
 def is_begun(out: Path) -> bool:
-    """Whether the run in a folder has a checkpoint, or had one."""
+    """Whether the run in a folder has or had a checkpoint."""
     return bool(candidates(out)) or has_begun(out)
 
 
 def keep_split(base: RunFile, given: RunFile) -> None:
-    """Refuses to change the split of a run that goes on."""
+    """Refuse to change the split of a resumed run."""
     for name in ("hold_out", "group"):
         before, now = base.told.get(name), given.told.get(name)
         if now is not None and now != before:
@@ -100,7 +100,7 @@ def _open(text: str, argument: str) -> Source:
 
 
 def _with_vessels(source: Source, vessels: Source) -> Source:
-    """The images that have a vessel mask, with it."""
+    """The images that have a vessel mask, with their masks."""
     both = set(source.ids) & set(vessels.ids)
     if not both:
         raise Refusal("--vessels", f"{vessels.title} has no mask with the name of an image of {source.title}")

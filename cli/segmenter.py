@@ -1,4 +1,4 @@
-"""enhance segmenter: trains what measures vessels in enhanced photographs."""
+"""`enhance segmenter`: train a vessel segmenter to measure enhanced photographs with."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ from .writable import check_writable, keep
     type=click.IntRange(1, 10**9),
     default=600,
     show_default=True,
-    help="Updates; 600 are ten minutes of a CPU.",
+    help="Updates; 600 take ten minutes on a CPU.",
 )
 @click.option(
-    "--size", type=click.IntRange(64, 65_536), default=384, show_default=True, help="Images are fitted into this side."
+    "--size",
+    type=click.IntRange(64, 65_536),
+    default=384,
+    show_default=True,
+    help="Side that images are resized to, pixels.",
 )
 @click.option(
     "--crop", type=click.IntRange(64, 65_536), default=192, show_default=True, help="Side of the windows, pixels."
 )
-@click.option("--width", type=click.IntRange(1, 512), default=16, show_default=True, help="Maps at full size.")
+@click.option("--width", type=click.IntRange(1, 512), default=16, show_default=True, help="Channels at full size.")
 @click.option(
     "--without",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="RUN",
-    help="Leave out the images that this run has kept out of its training: they are for evaluation.",
+    help="Leave out the images that this run holds out, for evaluation.",
 )
 @click.option("--seed", type=click.IntRange(-(2**63), 2**63 - 1), default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
@@ -98,7 +102,7 @@ def segmenter(
 
 
 def _source(text: str, vessels: str | None, without: Path | None) -> stream.Source:
-    """The images with vessel masks, without those that a run keeps out."""
+    """Images with vessel masks, without those that a run holds out."""
     try:
         found = stream.open_source(text)
         if vessels is not None:

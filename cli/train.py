@@ -1,4 +1,4 @@
-"""`enhance train`: the command."""
+"""`enhance train`: train an enhancement network."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from .sources import SOURCE_HELP
 \b
 RUN becomes
   weights.safetensors   all networks of the trainer, after the last checkpoint
-  weights_*.safetensors the same after the checkpoint before, for when the last one is damaged; see --keep
+  weights_*.safetensors the same of earlier checkpoints, in case the last one is damaged; see --keep
   best.safetensors      the same at the validation with the highest PSNR
-  state_*.pt            optimizers and the place in the stream: what --resume needs beside the weights
+  state_*.pt            optimizers and position in the stream: what --resume needs beside the weights
   log.jsonl             losses, rates and speed every --log-every steps; PSNR and SSIM of each validation
   samples/              a picture per validation, each row: degraded, enhanced, clean
-  run.toml              everything the run was told; --config reads it
-  held_out.json         the ids that were kept out; trained_on.json: the others
+  run.toml              all options of the run; --config reads it
+  held_out.json         ids of the images held out; trained_on.json: of the others
 
 \b
 Examples:
@@ -59,7 +59,7 @@ Examples:
 \b
 Exit status:
   0    the run is at its last step
-  1    it cannot go on: the message says why, and what is safe
+  1    the run failed: the message says why, and what is saved
   2    the command is wrong; nothing has been written
   {GOES_ON}   SIGTERM, SIGUSR1, SIGHUP or SIGXCPU came: the step was finished and saved, --resume goes on from there
   130  Ctrl-C came, likewise; a second Ctrl-C stops at once
@@ -79,11 +79,16 @@ Exit status:
     "repeated. --show lists the fields.",
 )
 @click.option("--show", is_flag=True, help="Print the merged configuration as TOML and stop.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="run.toml", help="Take what is not given from it.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="run.toml",
+    help="Read options that are not given from it.",
+)
 @flags_of(Options)
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any image could not be used.")
-@click.option("--resume", is_flag=True, help="Go on with the run in RUN; it knows everything it was told.")
-@click.option("--overwrite", is_flag=True, help="Delete the run in RUN first, and nothing else.")
+@click.option("--resume", is_flag=True, help="Continue the run in RUN, with the options in its run.toml.")
+@click.option("--overwrite", is_flag=True, help="Delete the run in RUN first, but no other files there.")
 def train_command(
     out: Path | None,
     changes: tuple[str, ...],
@@ -95,7 +100,7 @@ def train_command(
     show: bool,
     **told: Any,
 ) -> None:
-    """Trains NETWORK on the images of SOURCE, which are degraded as they are needed, into the folder RUN."""
+    """Trains NETWORK on images of SOURCE, degraded on the fly, and writes the folder RUN."""
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite deletes: give one of them")
     if steps and told["epochs"]:
@@ -130,11 +135,16 @@ def train_command(
         )
     except KeyboardInterrupt as stop:
         sys.exit(_stopped(stop, out))
-    except ElsewhereError:  # the process that it happened in says so
+    except ElsewhereError:  # the process with the error reports it
         sys.exit(1)
     except torch.OutOfMemoryError:
         raise click.ClickException("the GPU is out of memory: try a smaller batch_size or crop") from None
-    except (ValueError, StreamError, LockedError, ModuleNotFoundError) as error:  # our refusals are ValueErrors
+    except (
+        ValueError,
+        StreamError,
+        LockedError,
+        ModuleNotFoundError,
+    ) as error:  # RunError is a ValueError
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{reason(error, out)}. {_go_on(out)}") from None
@@ -146,8 +156,8 @@ def train_command(
 
 
 def _stopped(stop: KeyboardInterrupt, out: Path) -> int:
-    """Say from where a resume goes on; the exit status of the first process, which counts for all, 0 of the others."""
-    if not is_first():  # not another one: who starts several processes kills the rest when one of them ends badly
+    """Print how to resume a stopped run; return the exit status: the signal's in the first process, 0 in others."""
+    if not is_first():  # 0, since launchers kill all processes when one of them fails
         return 0
     if not isinstance(stop, Stopped):
         say(f"\nStopped at once: what was done since the last checkpoint is lost. {_resume(out)}", err=True)
@@ -162,7 +172,7 @@ def _resume(out: Path) -> str:
 
 
 def _go_on(out: Path) -> str:
-    """What is safe after a file could not be written, and how to go on."""
+    """What is saved although a file could not be written, and how to continue."""
     with suppress(OSError):  # it may be a file, or a folder that cannot be looked into
         if is_begun(out):
             return f"The last checkpoint is whole. {_resume(out)}"
@@ -172,7 +182,7 @@ def _go_on(out: Path) -> str:
 
 
 def _base(out: Path | None, config: Path | None, resume: bool) -> RunFile:
-    """What the run is told by files."""
+    """Options of --config, or on a resume of run.toml, over the defaults."""
     base = RunFile(dict(DEFAULTS))
     if resume and config is None and out is not None and (out / RECORD).exists():
         config = out / RECORD
@@ -197,7 +207,7 @@ def _trainer(run: RunFile, argument: str) -> Trainer:
         raise Refusal("NETWORK", f"missing: one of {', '.join(TRAINERS)}")
     try:
         if str(fields.get("recipe", "")).endswith(".toml"):
-            fields["recipe"] = recipe(fields["recipe"]).to_toml()  # so that the run knows it when the file has changed
+            fields["recipe"] = recipe(fields["recipe"]).to_toml()  # its text, because the file may change later
         return trainer(name, **fields)
     except (OSError, ValueError) as error:
         raise Refusal(argument if name in TRAINERS else "NETWORK", str(error)) from None

@@ -1,4 +1,4 @@
-"""Classical enhancement with the interface of the networks: what a network has to beat.
+"""Classical enhancement methods with the interface of the networks, as baselines.
 
     baseline("clahe", clip_limit=3).enhance(image, mask)
 
@@ -20,7 +20,7 @@ from degrade.settings import Number, Setting, closest, read_settings
 
 
 class Baseline(ABC):
-    """An enhancement without weights: `enhance` has the signature and the manners of `EnhancementNetwork.enhance`.
+    """Base class of enhancement methods without weights; `enhance` is used like `EnhancementNetwork.enhance`.
 
     Args:
         options: values for entries of `settings_table`.
@@ -36,7 +36,7 @@ class Baseline(ABC):
 
         Args:
             image: (B, C, H, W) floats in [0, 1], C = 1 or 3.
-            mask: (B, 1, H, W), 1 inside the field of view: what is outside becomes black.
+            mask: (B, 1, H, W), 1 inside the field of view; pixels outside become black.
 
         Returns:
             (B, C, H, W) in [0, 1], of the image's type.
@@ -63,18 +63,18 @@ class Baseline(ABC):
 
     @abstractmethod
     def _enhance(self, image: Tensor, field: Tensor) -> Tensor:
-        """The work, on float32 or float64; `field` (B, 1, H, W) is 1 inside."""
+        """Enhance float32 or float64 images; `field` (B, 1, H, W) is 1 inside the field of view."""
 
 
 class Identity(Baseline):
-    """Nothing: the row "degraded" of every table."""
+    """Return the image unchanged."""
 
     def _enhance(self, image: Tensor, field: Tensor) -> Tensor:
         return image
 
 
 class Clahe(Baseline):
-    """Contrast limited adaptive histogram equalisation, of grey images, or of the lightness L* of RGB ones.
+    """Contrast limited adaptive histogram equalization, of grey images, or of the lightness L* of RGB ones.
 
     kornia's `equalize_clahe`: 256 bins; the clip limit is in multiples of the mean height of a bin, as OpenCV's.
 

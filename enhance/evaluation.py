@@ -1,4 +1,4 @@
-"""What enhancement does to images, in numbers: every metric that applies, for the images as they are and enhanced."""
+"""Measure degraded and enhanced images with every metric that applies, and make a table."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from enhance.inference import Enhancer, enhance_image
 
 DEGRADED = "degraded"
 UNUSABLE = (*FAILURES, OSError)
-"""What an image can do to us."""
+"""Exceptions of an image that cannot be used."""
 
 Segment = Callable[[Tensor, Tensor], Tensor]
-"""Images (B, C, H, W) in [0, 1] and masks -> the probability of a vessel (B, 1, H, W)."""
+"""Function of images (B, C, H, W) in [0, 1] and masks (B, 1, H, W) to vessel probabilities (B, 1, H, W)."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One image to be enhanced, float (C, H, W) in [0, 1], and what is known of it."""
+    """An image to enhance, float (C, H, W) in [0, 1], with mask, reference and vessels if there are any."""
 
     id: str
     image: Tensor
@@ -39,17 +39,17 @@ class Case:
 
 
 Failed = dict[str, str]
-"""The ids of images that could not be used, and why. Without one an image that cannot be used raises."""
+"""Ids of images that could not be used, with the reason."""
 
 
 @dataclass
 class Table:
-    """Method by method, metric by metric: a number for each image, the same images in every row.
+    """Table of numbers by method, metric and image; every row is of the same images.
 
     Attributes:
-        values: by method and metric, in the order of `ids`; images that have no such number left out.
-        ids: of the images that every row is of.
-        failed: images that no row is of, and why.
+        values: by method and metric, in the order of `ids`, without images that have no such number.
+        ids: of the images in every row.
+        failed: images in no row, with the reason.
     """
 
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -57,21 +57,21 @@ class Table:
     failed: Failed = field(default_factory=dict)
 
     def add(self, method: str, numbers: Mapping[str, float]) -> None:
-        """One image's numbers."""
+        """Add the numbers of one image."""
         for name, number in numbers.items():
             self.values.setdefault(method, {}).setdefault(name, []).append(number)
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Mean and standard deviation by method and metric, images without a number (NaN) left out."""
+        """Mean and standard deviation by method and metric, without images whose number is NaN."""
         return {
             method: {name: _summary(numbers) for name, numbers in columns.items()}
             for method, columns in self.values.items()
         }
 
     def text(self) -> str:
-        """The table as text: a row for each method: how many images, mean ± standard deviation of each metric.
+        """The table as text, a row for each method: number of images, mean ± standard deviation of each metric.
 
-        A cell that is of fewer images than its row says of how many: "30.1 ± 2 (5)".
+        A cell with fewer images than its row shows their number: "30.1 ± 2 (5)".
         """
         summary = self.summary()
         names = list(dict.fromkeys(name for columns in summary.values() for name in columns))
@@ -91,16 +91,16 @@ class Table:
 def synthetic_cases(
     source: Source, recipe: Degradation, *, size: int | None, seed: int, failed: Failed | None = None
 ) -> Iterator[Case]:
-    """Good images degraded by a recipe, in the order of the source, the same in every call.
+    """Degrade good images by a recipe, in the order of the source, equally in every call.
 
-    The references are the images themselves; a map "vessels" comes along.
+    The references are the images themselves; a map "vessels" is passed on.
 
     Args:
-        source: the images.
-        recipe: what is done to them.
-        size: what they are fitted into; None leaves them as they are.
-        seed: another one, other degradations.
-        failed: gets the images that cannot be used; without it the first one raises.
+        source: good images.
+        recipe: degradation.
+        size: side that images are resized and padded to; None keeps their size.
+        seed: of the degradations.
+        failed: images that cannot be used are added to it; without it the first one raises.
     """
     rest = list(source.ids)
     while rest:
@@ -144,14 +144,15 @@ def real_cases(
     size: int | None,
     failed: Failed | None = None,
 ) -> Iterator[Case]:
-    """Bad images as they are, with good ones of the same ids where `reference` has them.
+    """Load real bad images, with good references of the same ids if there are any.
 
     Args:
-        source: the images.
-        reference: good ones, of the same sizes.
-        field_of_view: makes (1, 1, H, W) from (1, C, H, W) where the source has no mask; None is the whole frame.
-        size: what they are fitted into; None leaves them as they are.
-        failed: gets the images that cannot be used; without it the first one raises.
+        source: bad images.
+        reference: good images of the same sizes.
+        field_of_view: function from an image (1, C, H, W) to its mask (1, 1, H, W), used where the source has no mask;
+            None takes the whole frame.
+        size: side that images are resized and padded to; None keeps their size.
+        failed: images that cannot be used are added to it; without it the first one raises.
     """
     places = {} if reference is None else {id_: index for index, id_ in enumerate(reference.ids)}
     for index, id_ in enumerate(source.ids):
@@ -164,7 +165,7 @@ def real_cases(
 
 
 def field_of_view(image: Tensor) -> Tensor:
-    """That of a color photograph (1, 3, H, W), estimated; of any other image the whole frame: (1, 1, H, W)."""
+    """Mask (1, 1, H, W): estimated for a color photograph (1, 3, H, W), the whole frame for other images."""
     if image.shape[1] == 3 and min(image.shape[-2:]) >= SMALLEST_SIDE:
         return fov.estimate(image)
     return torch.ones_like(image[:, :1])
@@ -204,20 +205,20 @@ def evaluate(
     look: Callable[[Case, dict[str, Tensor]], object] | None = None,
     failed: Failed | None = None,
 ) -> Table:
-    """Measure images as they are and as each method enhances them.
+    """Measure degraded images, and enhanced ones of each method.
 
-    Enhanced images are rounded to 8 bits, as a file would hold them, before anything is measured.
+    Enhanced images are rounded to 8 bits before, as when they are saved to a file.
 
     Args:
-        enhancers: by the name of their row; networks on `device` and in eval mode.
+        enhancers: by name of the row; networks on `device`, in eval mode.
         cases: from `synthetic_cases` or `real_cases`.
         niqe_model: adds NIQE.
         segment: adds IoU, Dice and AUC of vessels where a case has them.
-        device: where it happens.
+        device: of the computation.
         tile: see `enhance.inference.enhance_image`.
-        look: called with each case and what the methods made of it.
-        failed: gets the images that a method or a metric cannot take, which no row is of then; give the one that the
-            cases get. Without it the first one raises.
+        look: called with each case and its enhanced images by method.
+        failed: images on which a method or a metric fails are added to it and left out of all rows; pass the same dict
+            to the cases. Without it the first one raises.
     """
     table = Table(failed={} if failed is None else failed)
     for case in cases:
@@ -238,7 +239,7 @@ def evaluate(
 def _made(
     enhancers: Mapping[str, Enhancer], case: Case, device: str | torch.device, tile: int | None
 ) -> dict[str, Tensor]:
-    """An image as it is and as each method enhances it."""
+    """The degraded image, and the enhanced ones by method."""
     made = {DEGRADED: case.image}
     for name, enhancer in enhancers.items():
         mask = case.mask[None].to(device)
@@ -248,7 +249,7 @@ def _made(
 
 
 def _fail(failed: Failed | None, id_: str, error: BaseException | str) -> None:
-    """Note an image that cannot be used; without a place for it raise."""
+    """Record an image that cannot be used; raise without `failed`."""
     if failed is None or isinstance(error, torch.OutOfMemoryError):
         raise error if isinstance(error, BaseException) else ValueError(f"{id_!r}: {error}")
     failed[id_] = error if isinstance(error, str) else reason(error)

@@ -1,4 +1,4 @@
-"""Networks as programs that need none of this package: torch.export, and ONNX."""
+"""Export networks as programs that do not need this package: torch.export and ONNX."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from degrade.files import write_bytes
 from enhance.networks.base import EnhancementNetwork
 
 TOLERANCE = 1e-3
-"""The largest difference from the network that is accepted, in [0, 1]."""
+"""Largest accepted difference between program and network, of images in [0, 1]."""
 
 
 class ExportError(RuntimeError):
-    """A program that does not do what the network does."""
+    """The exported program gives other images than the network."""
 
 
 class _Program(nn.Module):
-    """`enhance` without a mask as a forward pass."""
+    """Module whose forward pass is `network.enhance` without a mask."""
 
     def __init__(self, network: EnhancementNetwork) -> None:
         super().__init__()
@@ -31,18 +31,18 @@ class _Program(nn.Module):
 
 
 def export_program(network: EnhancementNetwork, path: str | os.PathLike[str], size: int | None = None) -> float:
-    """Write a `.pt2` that `torch.export.load(path).module()` makes callable, once it is compared with the network.
+    """Export to a `.pt2` file for `torch.export.load(path).module()`, after comparing it with the network.
 
     Args:
         network: in eval mode, on the CPU.
-        path: the file.
-        size: side of the square images it will take; the batch is free. None: the network's training size.
+        path: file to write.
+        size: side of the square images, fixed in the program; None takes the network's training size. Any batch size.
 
     Returns:
-        the largest difference from the network on a test image.
+        largest difference from the network on a test image.
 
     Raises:
-        ExportError: it is over a thousandth; nothing is written then.
+        ExportError: the difference is above 0.001; nothing is written.
         OSError: the file cannot be written.
     """
     example = _example(network, size)
@@ -59,7 +59,7 @@ def export_program(network: EnhancementNetwork, path: str | os.PathLike[str], si
 
 
 def export_onnx(network: EnhancementNetwork, path: str | os.PathLike[str], size: int | None = None) -> float:
-    """Writes an ONNX model with input "image" and output "enhanced", and runs it against the network.
+    """Export to ONNX, with input "image" and output "enhanced", after comparing it with the network.
 
     Arguments, result and errors as of `export_program`; ModuleNotFoundError without onnx, onnxscript, onnxruntime.
     """

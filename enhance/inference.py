@@ -1,4 +1,4 @@
-"""Enhancing images as they come: any size, 8 or 16 bits, grey or color, whole or in tiles."""
+"""Enhance images of any size, 8 or 16 bits, grey or color, whole or in overlapping tiles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from degrade.images import image_io
 Precision = Literal["32", "bf16", "16"]
 
 SMALLEST_TILE = 128
-"""Memory that does not suffice for a tile of this side does not suffice."""
+"""Smallest tile tried after running out of memory, pixels."""
 
 
 class Enhancer(Protocol):
-    """A network or a baseline."""
+    """Anything with an `enhance` method: a network or a baseline."""
 
     def enhance(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, H, W) and (B, 1, H, W) in [0, 1] -> (B, C, H, W) in [0, 1]."""
@@ -35,25 +35,26 @@ def enhance_image(
     device: str | torch.device = "cpu",
     precision: Precision = "32",
 ) -> Tensor:
-    """Enhances one image and gives it back as it was: size, type, channels, and what lies outside the field of view.
+    """Enhance one image; size, type, channels and pixels outside the field of view stay as they are.
 
     Args:
         enhancer: a network on `device`, in eval mode; or a baseline.
-        image: uint8, uint16, or floating point in [0, 1]: (C, H, W), C = 1 or 3. A grey image is shown to a network
-            for color as three equal channels and comes back as their mean.
-        field_of_view: the mask (1, 1, H, W), of the image at `size` if that is given, or what makes it from
-            (1, C, H, W): `degrade.fov.estimate` for fundus photographs. Outside it the image is kept as it is. None:
-            all of the image is enhanced.
-        size: work at this size (see `degrade.images.image_io.resize`), that of the training, and scale the result back.
-            None works at the image's own: sharper, and right only if the network knows structures of that many pixels.
-        tile: side of the tiles, pixels; None takes the image as a whole, and tiles where the GPU's memory is too small
-            for that.
-        overlap: of neighbouring tiles, pixels; they are blended there.
-        device: where to work; the result is on the image's.
+        image: uint8, uint16, or floating point in [0, 1]: (C, H, W), C = 1 or 3. For a network of color images
+            a grey image is repeated to three channels, and their mean is returned.
+        field_of_view: mask (1, 1, H, W), of the image at `size` if that is given, or a function from (1, C, H, W) to
+            it, such as `degrade.fov.estimate` for fundus photographs. Pixels outside are not changed. None: the whole
+            image is enhanced.
+        size: enhance at this size (see `degrade.images.image_io.resize`), usually that of the training, and scale the
+            result back. None keeps the image's size: sharper, but only right if the network was trained on structures
+            of that many pixels.
+        tile: side of the tiles, pixels; None enhances the image as a whole, or in tiles if the GPU's memory is too
+            small.
+        overlap: of neighboring tiles, pixels; they are blended there.
+        device: of the computation; the result is on the image's device.
         precision: "bf16" and "16" run the network in mixed precision.
 
     Raises:
-        TypeError, ValueError: an image that the enhancer cannot take, or an argument that is not allowed.
+        TypeError, ValueError: an image that the enhancer does not accept, or an argument out of range.
         torch.OutOfMemoryError: not even tiles of 128 pixels fit.
 
     >>> from enhance.baselines import baseline
@@ -85,15 +86,15 @@ def enhance_image(
 def enhance_batch(
     enhancer: Enhancer, image: Tensor, mask: Tensor | None = None, *, tile: int | None = None, overlap: int = 64
 ) -> Tensor:
-    """Enhances (B, C, H, W) in [0, 1], as a whole or in overlapping tiles whose seams are blended.
+    """Enhance (B, C, H, W) in [0, 1], as a whole or in overlapping tiles that are blended.
 
-    A network with instance norm takes the statistics of each tile by itself: as a whole is better where it fits.
+    Instance norm uses the statistics of each tile, so the whole image is better where it fits into memory.
 
     Args:
-        enhancer: whose device the images are on.
+        enhancer: on the device of the images.
         image, mask: as of `EnhancementNetwork.enhance`.
         tile: side of the tiles; None as in `enhance_image`.
-        overlap: of neighbouring tiles: at least 0, less than `tile`.
+        overlap: of neighboring tiles: at least 0, less than `tile`.
     """
     if tile is not None and not 0 <= overlap < tile:
         raise ValueError(f"overlap = {overlap} of tiles of {tile} pixels: from 0 to {tile - 1}")
@@ -125,7 +126,7 @@ def _tiled(enhancer: Enhancer, image: Tensor, mask: Tensor | None, tile: int, ov
 
 
 def _windows(side: int, tile: int, overlap: int) -> Iterator[slice]:
-    """Equal windows that cover a side, neighbours sharing at least `overlap`."""
+    """Windows of equal length that cover a side; neighbors overlap by at least `overlap`."""
     tile = min(tile, side)
     count = 1 if tile == side else -(-(side - overlap) // (tile - overlap))
     for number in range(count):
@@ -134,10 +135,10 @@ def _windows(side: int, tile: int, overlap: int) -> Iterator[slice]:
 
 
 def _ramp(window: slice, side: int, overlap: int) -> Tensor:
-    """The weight of a window's pixels: over the overlap with a neighbour it rises from 0 to 1.
+    """Blending weights of a window: they rise from 0 to 1 over the overlap with a neighbor.
 
-    The outer quarter of the overlap counts for nothing: there the network has seen the tile's edge, and the neighbour
-    has seen what is really there. Where a network looks no farther than that, tiles equal the whole.
+    The outer quarter of the overlap has weight 0, because the edge of the tile affects the network there. If its
+    receptive field reaches no farther, tiles give the same result as the whole image.
     """
     length, margin = window.stop - window.start, overlap // 4
     rising = ((torch.arange(length) + 0.5 - margin) / max(overlap - 2 * margin, 1)).clamp(0, 1)
@@ -150,7 +151,7 @@ def _ramp(window: slice, side: int, overlap: int) -> Tensor:
 
 
 def _unfit(image: Tensor, height: int, width: int) -> Tensor:
-    """Undoes `degrade.images.image_io.resize`: (B, C, S, S) -> (B, C, height, width), the padding taken off."""
+    """Inverse of `degrade.images.image_io.resize`: crop the padding and scale (B, C, S, S) to (B, C, height, width)."""
     size = image.shape[-1]
     longer = max(height, width)
     inner = [max(1, round(side * size / longer)) for side in (height, width)]
@@ -160,7 +161,7 @@ def _unfit(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _channels(enhancer: Enhancer, image: Tensor) -> int:
-    """How many channels to show to the enhancer."""
+    """Number of channels of the image that the enhancer gets."""
     have = image.shape[1]
     wanted: int = getattr(enhancer, "channels", have)
     if have == 3 and wanted == 1:

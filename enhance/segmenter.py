@@ -1,7 +1,7 @@
-"""A small vessel segmenter: what tells whether enhanced photographs show their vessels better.
+"""A small vessel segmenter, to measure whether vessels are easier to find in enhanced photographs.
 
-It is nobody's published network. It is trained here, on whatever images with vessel masks there are, so that the Dice
-of enhanced images can be measured without anybody's weights; figures made with different segmenters do not compare.
+It is not a published network. It is trained on any images with vessel masks, so that the Dice of enhanced images can be
+measured without downloaded weights; figures of different segmenters cannot be compared.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ONLY_COLORS: dict[str, Any] = {"type": "001", "halo_strength": 0, "hole_depth":
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
-    """Of the network, in the metadata of its file."""
+    """Options of the network, in the metadata of its file."""
 
     channels: Literal[1, 3]
     width: Annotated[int, msgspec.Meta(ge=1, le=512)]
@@ -44,7 +44,7 @@ class VesselSegmenter(nn.Module):
 
     Args:
         channels: of the images, 1 or 3.
-        width: maps at full size; twice as many at each level below.
+        width: channels at full resolution; twice as many at each lower level.
 
     >>> segmenter = VesselSegmenter(width=4)
     >>> segmenter(torch.rand(1, 3, 61, 97)).shape
@@ -79,9 +79,9 @@ class VesselSegmenter(nn.Module):
 
     @torch.no_grad()
     def segment(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The probability of a vessel, (B, 1, H, W) in [0, 1]; nothing outside the mask (B, 1, H, W).
+        """Probability of a vessel, (B, 1, H, W) in [0, 1]; 0 outside the mask (B, 1, H, W).
 
-        A channel more or less than the network has is repeated or averaged.
+        A grey image is repeated to three channels and a color image averaged to one, as the network needs.
         """
         channels = self.options["channels"]
         if image.shape[1] != channels:
@@ -104,19 +104,20 @@ def train_segmenter(
     report: Callable[[int, float], object] = lambda step, loss: None,
     failed: dict[str, str] | None = None,
 ) -> VesselSegmenter:
-    """Trains a segmenter on sharp images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
+    """Train a segmenter on sharp images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
 
-    Brightness, contrast and saturation vary, so that it looks for vessels and not for the colors that they have in
-    these images: what an enhancement network makes has other colors.
+    Brightness, contrast and saturation are varied, because enhanced images have other colors.
 
     Args:
         source: images with the map "vessels".
-        steps, batch_size, crop: how long, on how many windows of how many pixels at once.
-        size: what images are fitted into; the segmenter serves images of about that size.
+        steps: updates.
+        batch_size: windows in a step.
+        crop: side of the windows, pixels.
+        size: side that images are resized and padded to; the segmenter is for images of about that size.
         width: of the network.
-        seed: of weights and windows.
+        seed: for weights and windows.
         report: called with each step and its loss.
-        failed: gets the ids of the images that cannot be used, and why; others take their places.
+        failed: ids of images that cannot be used are added to it, with the reason; other images are used instead.
 
     Raises:
         ValueError: the source has no map "vessels", no image that can be used, or fewer images than a batch.

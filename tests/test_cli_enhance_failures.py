@@ -201,7 +201,7 @@ class TestEvaluate:
         said, errors = run("evaluate", tmp_path / "net", images, "--json", tmp_path / "t.json")
         found = json.loads((tmp_path / "t.json").read_text())
         assert found["images"] == ["grey"]
-        assert "a colour image for a network of grey ones" in found["failed"]["p0"]
+        assert "a color image for a network of grey ones" in found["failed"]["p0"]
         assert all(len(column) == 1 for row in found["values"].values() for column in row.values())
         assert said.startswith("1 images")
         assert "7 images failed" in errors

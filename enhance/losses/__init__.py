@@ -1,4 +1,4 @@
-"""The published losses of the five networks: plain functions of tensors, one scalar each, means everywhere.
+"""Published losses of the five networks: functions of tensors that return a scalar, always a mean.
 
 A mean, not a sum, so that no weight has to change with the batch or the image size. The weight in front of a term
 belongs to the trainer, unless it acts inside the paper's own formula.

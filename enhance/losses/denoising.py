@@ -1,4 +1,4 @@
-"""X-BDCNN: the loss of the denoised image, and two that shape the estimated noise levels.
+"""Losses of X-BDCNN: one for the denoised image, two for the estimated noise levels.
 
 Source: Wang et al., "X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks" (X-BDCNN),
 WI-IAT 2021; its losses on levels are those of Guo et al., CBDNet, CVPR 2019.
@@ -78,7 +78,7 @@ def asymmetric_level(estimated: Tensor, true: Tensor, alpha: float = ALPHA, lite
 
 
 def level_total_variation(levels: Tensor) -> Tensor:
-    """L_TV = mean (255 d_h l̂)^2 + mean (255 d_v l̂)^2, differences between neighbours: level maps should be smooth.
+    """L_TV = mean (255 d_h l̂)^2 + mean (255 d_v l̂)^2, differences between neighbors: level maps should be smooth.
 
     Ours because kornia's `total_variation` takes absolute values, and X-BDCNN and CBDNet take squares.
 

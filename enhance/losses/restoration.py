@@ -1,4 +1,4 @@
-"""MAGE-Net: Charbonnier and edge loss of each stage's output, after MPRNet.
+"""Losses of MAGE-Net: Charbonnier and edge loss of each stage's output, after MPRNet.
 
 Source: Guo et al., "Bridging Synthetic and Real Images: A Transferable and Multiple Consistency Aided Fundus Image
 Enhancement Framework" (T-MAGE-Net), IEEE TMI 42(8), 2023; Zamir et al., MPRNet, CVPR 2021.
@@ -17,7 +17,7 @@ _TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)  # Burt and Adelson's generating kernel, a
 
 
 def charbonnier(enhanced: Tensor, clean: Tensor, epsilon: float = EPSILON) -> Tensor:
-    """L_char = mean sqrt((ŷ - y)^2 + eps^2): L1 with a rounded tip.
+    """L_char = mean sqrt((ŷ - y)^2 + eps^2): a smooth L1.
 
     Ours because kornia's `charbonnier_loss` is another function, sqrt(d^2 + 1) - 1: on images in [0, 1] that is
     nearly a square, not nearly L1.
@@ -61,7 +61,7 @@ def edge(enhanced: Tensor, clean: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 
 def laplacian(image: Tensor) -> Tensor:
-    """Δx = x - B(U(D(B(x)))): what is lost when an image is halved and doubled again.
+    """Δx = x - B(U(D(B(x)))): the detail lost when an image is downsampled by 2 and upsampled.
 
     B is the 5-tap kernel (0.05, 0.25, 0.4, 0.25, 0.05) along both axes with edges replicated, D keeps every second
     pixel, U puts zeros between the pixels and multiplies by 4.

@@ -1,4 +1,4 @@
-"""PCE-Net: sequences of low-quality copies with one content (SeqLC), and the feature pyramid constraint (FPC).
+"""Losses of PCE-Net: sequences of low-quality copies of an image (SeqLC), and the feature pyramid constraint (FPC).
 
 Source: Liu et al., "Degradation-Invariant Enhancement of Fundus Images via Pyramid Constraint Network", MICCAI 2022.
 """
@@ -49,7 +49,7 @@ def seqlc_l1(enhanced: Tensor, clean: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def feature_pyramid_constraint(features: Sequence[Tensor]) -> Tensor:
-    """L_C = sum_l E[1/K sum_k (1 - cos(M_k^l, mean_k M_k^l))]: copies of one image should look alike to the encoder.
+    """L_C = sum_l E[1/K sum_k (1 - cos(M_k^l, mean_k M_k^l))]: copies of an image should have similar features.
 
     M_k^l is the `spatial_pyramid` of the features of layer l. The mean over the K copies has a gradient too, as in the
     paper's formula and the authors' code. Layers weigh the same. A layer whose features are all negative has no

@@ -1,4 +1,4 @@
-"""SSP-Net: even illumination, and texture that stays what it was.
+"""Losses of SSP-Net: uniform illumination, and preserved texture.
 
 Source: Xu et al., SSP-Net, IEEE/ACM TCBB; both terms come from StillGAN (Ma et al., "Structure and
 Illumination Constrained GAN for Medical Image Enhancement", IEEE TMI 40(12), 2021).
@@ -25,7 +25,7 @@ TEXTURES = ("structure", "cs", "contrast")
 
 
 def illumination_uniformity(enhanced: Tensor) -> Tensor:
-    """L_IU = E[|up(E_patch[Î] - E_image[Î])|], mean of patches of H/8 and of H/4: no corner brighter than another.
+    """L_IU = E[|up(E_patch[Î] - E_image[Î])|], mean of patches of H/8 and of H/4: uniform illumination.
 
     E_patch are the means over patches, E_image the mean over the image, both per channel; up is bicubic, to the size of
     the image. The paper prints neither the absolute value, which its source has, nor the size of the patches.

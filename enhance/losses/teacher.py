@@ -1,4 +1,4 @@
-"""MAGE-Net and T-MAGE-Net: segmentation at several scales, and a mean teacher on unlabelled images.
+"""Losses of MAGE-Net and T-MAGE-Net: segmentation at several scales, and a mean teacher on unlabelled images.
 
 Source: Guo et al., T-MAGE-Net, IEEE TMI 42(8), 2023; Tarvainen and Valpola, "Mean teachers", NeurIPS 2017.
 """

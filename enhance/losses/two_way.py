@@ -1,4 +1,4 @@
-"""Zhao et al.: what keeps the content while two generators work against each other.
+"""Losses of Zhao et al. that preserve content between two opposed generators: cycle and identity.
 
 Source: Zhao et al., "Data-Driven Enhancement of Blurry Retinal Images via Generative Adversarial Networks", MICCAI
 2019. G_e enhances (x blurry -> ŷ), G_b blurs (y sharp -> x̂), D_e and D_b are their discriminators.
@@ -51,7 +51,7 @@ def feature_consistent(
 
 
 def image_consistent(blurry_again: Tensor, blurry: Tensor, sharp_again: Tensor, sharp: Tensor) -> Tensor:
-    """L_C = |G_b(ŷ) - x|_1 + |G_e(x̂) - y|_1: the cycle on pixels, which `feature_consistent` replaces.
+    """L_C = |G_b(ŷ) - x|_1 + |G_e(x̂) - y|_1: cycle consistency of pixels, instead of `feature_consistent`.
 
     Args:
         blurry_again, blurry: G_b(G_e(x)) and x, (B, C, H, W).
@@ -71,7 +71,7 @@ def image_consistent(blurry_again: Tensor, blurry: Tensor, sharp_again: Tensor, 
 
 
 def identity(sharp_enhanced: Tensor, sharp: Tensor, blurry_blurred: Tensor, blurry: Tensor) -> Tensor:
-    """L_idt = |G_e(y) - y|_1 + |G_b(x) - x|_1: what is sharp already must not change. Keeps the colors.
+    """L_idt = |G_e(y) - y|_1 + |G_b(x) - x|_1: generators keep images that need no change, and colors.
 
     Args:
         sharp_enhanced, sharp: G_e(y) and y, (B, C, H, W).

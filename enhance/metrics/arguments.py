@@ -1,4 +1,4 @@
-"""What the metrics ask of their arguments, and what they make of them first."""
+"""Checks of the arguments of metrics, and conversions that several metrics begin with."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from degrade.ops.color import luma
 
 
 def precise(tensor: Tensor) -> Tensor:
-    """float64, so that figures agree with NumPy's; float32 where the device has nothing better (MPS)."""
+    """Convert to float64, or to float32 on devices without it (MPS)."""
     return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def check_image(name: str, image: Tensor, smallest: int = 1) -> None:
-    """Raises unless `image` is a float tensor (B, 1 or 3, H, W) with sides of at least `smallest`."""
+    """Raise unless `image` is a float tensor (B, 1 or 3, H, W) with sides of at least `smallest`."""
     if not image.is_floating_point():
         raise TypeError(
             f"{name} must be a float tensor in [0, 1], got {image.dtype}; degrade.images.image_io.to_float converts"
@@ -27,7 +27,7 @@ def check_image(name: str, image: Tensor, smallest: int = 1) -> None:
 
 
 def check_pair(image: Tensor, reference: Tensor, smallest: int = 1) -> None:
-    """As `check_image` for both, and of one shape."""
+    """Raise unless both are images as for `check_image`, with the same shape."""
     check_image("image", image, smallest)
     check_image("reference", reference, smallest)
     if image.shape != reference.shape:
@@ -37,7 +37,7 @@ def check_pair(image: Tensor, reference: Tensor, smallest: int = 1) -> None:
 
 
 def inside(mask: Tensor | None, image: Tensor) -> Tensor:
-    """(B, 1, H, W) bool, true where the mask is at least one half; everywhere without a mask."""
+    """Field of view as (B, 1, H, W) bool: mask >= 0.5, or the whole frame without a mask."""
     shape = (len(image), 1, *image.shape[-2:])
     if mask is None:
         return torch.ones(shape, dtype=torch.bool, device=image.device)
@@ -47,7 +47,7 @@ def inside(mask: Tensor | None, image: Tensor) -> Tensor:
 
 
 def deep_inside(field: Tensor, margin: int) -> Tensor:
-    """(B, 1, H, W) bool: pixels all of whose neighbours up to `margin` away, as far as the frame goes, are inside."""
+    """Erode a field of view (B, 1, H, W) by `margin` pixels; the edge of the frame does not count as outside."""
     return F.max_pool2d((~field).float(), 2 * margin + 1, stride=1, padding=margin) == 0
 
 
@@ -57,7 +57,7 @@ def grey255(image: Tensor) -> Tensor:
 
 
 def blocks(plane: Tensor, side: int) -> Tensor:
-    """(B, 1, H, W) -> (B, N, side, side): the whole square blocks, row by row; what is left over is cut off."""
+    """Split (B, 1, H, W) into complete square blocks (B, N, side, side), row by row; the rest is dropped."""
     batch, _, height, width = plane.shape
     rows, columns = height // side, width // side
     cut = plane[:, 0, : rows * side, : columns * side]

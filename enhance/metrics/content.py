@@ -1,4 +1,4 @@
-"""What an image holds, without a reference: entropy of its grey levels, and average gradient."""
+"""Metrics without a reference: entropy of grey levels, and average gradient."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def entropy(image: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def average_gradient(image: Tensor, mask: Tensor | None = None) -> Tensor:
-    """AvG = mean sqrt((dx^2 + dy^2) / 2), dx and dy the differences to the right and to the lower neighbour.
+    """AvG = mean sqrt((dx^2 + dy^2) / 2), dx and dy the differences to the right and to the lower neighbor.
 
     Setting: in grey levels of 0..255, not rounded; RGB as its ITU-R 601 luma; the last row and column have no
-    neighbour and do not count.
+    neighbor and do not count.
 
     Args:
         image: (B, C, H, W) in [0, 1], C = 1 or 3, H and W at least 2.
-        mask: (B, 1, H, W); a pixel counts where it and both neighbours are inside (at least 0.5), so that the rim of
+        mask: (B, 1, H, W); a pixel counts where it and both neighbors are inside (at least 0.5), so that the rim of
             the field does not.
 
     Returns:

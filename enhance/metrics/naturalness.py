@@ -1,4 +1,4 @@
-"""NIQE: how far the statistics of an image's patches are from those of good images of its kind."""
+"""NIQE: distance between patch statistics of an image and of good images of the same kind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NiqeModel:
     patch: int
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as a NumPy archive (.npz) of three plain arrays, whole or not at all."""
+        """Write the model as a NumPy archive (.npz) of three plain arrays, atomically."""
         import numpy as np
 
         mean, covariance = self.mean.cpu().numpy(), self.covariance.cpu().numpy()
@@ -45,7 +45,7 @@ class NiqeModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NiqeModel:
-        """Read what `save` wrote; nothing in the file is executed, and no more memory taken than a model needs.
+        """Read a file of `save`; nothing in it is executed, and no more memory is used than a model needs.
 
         Raises:
             OSError: the file cannot be read.
@@ -75,7 +75,7 @@ class NiqeModel:
 def fit_niqe(
     images: Tensor | Iterable[Tensor], masks: Tensor | Iterable[Tensor] | None = None, patch: int = PATCH
 ) -> NiqeModel:
-    """Fits the statistics of good images: mean and covariance of the features of their sharp patches.
+    """Fit the statistics of good images: mean and covariance of the features of their sharp patches.
 
     Args:
         images: (B, C, H, W) in [0, 1], C = 1 or 3, or an iterable of such batches, whose sizes may differ.

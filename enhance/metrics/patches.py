@@ -19,7 +19,7 @@ def patch_features(image: Tensor, mask: Tensor | None, patch: int) -> tuple[Tens
 
     The image is normalized, (I - mean) / (deviation + 1) over Gaussian windows of 7 x 7, sigma 7/6, edges replicated.
     In each patch an asymmetric generalised Gaussian (AGGD) is fitted to these values, giving its shape and mean scale,
-    and to their products with the right, lower, lower right and lower left neighbours within the patch, giving shape,
+    and to their products with the right, lower, lower right and lower left neighbors within the patch, giving shape,
     mean, left and right scale: 2 + 4 x 4 = 18 features at each size. Half the size is made with an anti-aliased
     bicubic filter.
 
@@ -66,7 +66,7 @@ def _statistics(tiles: Tensor) -> Tensor:
 
 
 def fit_aggd(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Fits an asymmetric generalised Gaussian by moments.
+    """Fit an asymmetric generalized Gaussian by moments.
 
     Its density is proportional to exp(-(|x| / beta)^alpha), beta = beta_left below and beta_right above zero.
 

@@ -73,7 +73,7 @@ class Confusion:
 
 
 def confusion(prediction: Tensor, target: Tensor, mask: Tensor | None = None, threshold: float = 0.5) -> Confusion:
-    """Counts right and wrong pixels of each image.
+    """Count true and false positives and negatives of each image.
 
     Args:
         prediction: (B, 1, H, W), probability of the structure, or a mask of 0 and 1; positive from `threshold` on.
@@ -102,7 +102,7 @@ def confusion(prediction: Tensor, target: Tensor, mask: Tensor | None = None, th
 
 
 def auc(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Area under the ROC curve: the chance that a positive pixel scores above a negative one, ties counting half.
+    """Area under the ROC curve: probability that a positive pixel scores above a negative one, ties counting half.
 
     Exact: from the ranks of all pixels (Mann-Whitney), not from a few thresholds.
 
@@ -129,12 +129,12 @@ def auc(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 def _exact(counts: Tensor) -> Tensor:
-    """Whole numbers as floats that hold them: a division of integers would give PyTorch's default type."""
+    """Convert counts to float64: dividing integers would give PyTorch's default type."""
     return counts.to(torch.float32 if counts.device.type == "mps" else torch.float64)
 
 
 def _truth(prediction: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(B, H W) bool each: the pixels that count, and the positive ones."""
+    """(B, H W) bool each: pixels inside the mask, and positive pixels."""
     if prediction.ndim != 4 or prediction.shape[1] != 1 or prediction.shape != target.shape:
         raise ValueError(
             f"prediction and target must both be (B, 1, H, W); got {tuple(prediction.shape)} and {tuple(target.shape)}"

@@ -1,4 +1,4 @@
-"""AG-Net: the segmentation network that gives MAGE-Net its retina structure preservation (RSP).
+"""AG-Net: segmentation network for the retina structure preservation (RSP) of MAGE-Net.
 
 Source: Zhang et al.: Attention Guided Network for Retinal Image Segmentation. MICCAI 2019, and the released code.
 """
@@ -19,7 +19,7 @@ _RIDGE = 1e-2
 
 
 class Structure(NamedTuple):
-    """What a network for structure gives, coarsest of four scales first.
+    """Output of a structure network, coarsest of four scales first.
 
     `segmentation`: logits (B, classes, H, W) each. `features`: decoder maps (B, N, H / s, W / s), s = 8, 4, 2, 1.
     """
@@ -29,7 +29,7 @@ class Structure(NamedTuple):
 
 
 class AGNet(nn.Module):
-    """A U-Net that sees the image at four scales and speaks at four scales.
+    """U-Net with inputs and outputs at four scales.
 
     By default, what comes from below and from the side meets as the sum of two 1 x 1 convolutions, the lower one
     resized. `guided_filter=True` is the published attention-guided filter; its attention counts within each image, not
@@ -151,7 +151,7 @@ def guided_upsample(low: Tensor, small: Tensor, guide: Tensor, attention: Tensor
 
 
 def _box(x: Tensor) -> Tensor:
-    """Mean over windows, cut off at the border."""
+    """Mean over windows, which are cropped at the border."""
     return F.avg_pool2d(x, 2 * _RADIUS + 1, 1, _RADIUS, count_include_pad=False)
 
 

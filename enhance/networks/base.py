@@ -1,4 +1,4 @@
-"""EnhancementNetwork: the one base class. A network takes an image of any size and gives it back enhanced."""
+"""EnhancementNetwork: base class of networks that enhance images of any size."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ CHANNELS = (1, 3)
 
 
 class EnhancementNetwork(nn.Module, ABC):
-    """A network that enhances images: `forward` for training, `enhance` for everything else.
+    """Network that enhances images: `forward` is for training, `enhance` for use.
 
     `forward` takes images in the network's own `value_range`, with sides that are multiples of `multiple`, and returns
     what its losses need: the image, or a named tuple with a field or property `image`.
 
     Class attributes (`multiple` may depend on the options and is then an attribute of the instance):
-        name: what `enhance.network` calls it.
-        paper: where it comes from.
-        value_range: of the images that `forward` takes and gives.
-        multiple: sides have to be multiples of it; `enhance` pads.
-        smallest: no side may be shorter; `enhance` pads.
-        training_size: side of the images it was published with.
-        image_channels: of the images it was published for.
-        takes_mask: whether `forward` looks at the field of view.
+        name: for `enhance.network`.
+        paper: its source.
+        value_range: of the input and output images of `forward`.
+        multiple: sides must be multiples of it; `enhance` pads.
+        smallest: sides must not be shorter; `enhance` pads.
+        training_size: side of the images in its paper.
+        image_channels: channels of the images in its paper.
+        takes_mask: whether `forward` uses the field of view.
     """
 
     name: ClassVar[str]
@@ -47,18 +47,16 @@ class EnhancementNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: Tensor) -> Any:
-        """The pass that is trained: see the class."""
+        """Forward pass for training; see the class."""
 
     def enhance(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Enhances images of any height and width.
-
-        Works in the mode (`eval`, `train`), the gradient context and the autocast context it is called in.
+        """Enhance images of any height and width, in the current mode (`eval`, `train`), gradient and autocast context.
 
         Args:
-            image: (B, C, H, W) floats in [0, 1], C the network's `channels`. Sides that the network cannot take are
-                padded at the right and the bottom by reflection, by repetition where that needs more than there is.
-            mask: (B, 1, H, W) in [0, 1], 1 inside the field of view: what is outside becomes black. Only networks
-                with `takes_mask` look at it before the end.
+            image: (B, C, H, W) floats in [0, 1], C the network's `channels`. Sides of another length than
+                the network needs are padded at the right and the bottom by reflection, or repetition if too short.
+            mask: (B, 1, H, W) in [0, 1], 1 inside the field of view; pixels outside become black. Only networks
+                with `takes_mask` use it before the end.
 
         Returns:
             (B, C, H, W) in [0, 1], of the image's type.
@@ -102,7 +100,7 @@ class EnhancementNetwork(nn.Module, ABC):
                 f"{kind}.enhance: mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}"
             )
         if torch.compiler.is_compiling() or image.device.type != "cpu":
-            return  # the values are not there yet, or would have to be waited for
+            return  # values are unknown, or a check would wait for the GPU
         for what, tensor in {"image": image, "mask": mask}.items():
             if tensor is not None and tensor.numel():
                 low, high = (float(end) for end in torch.aminmax(tensor.detach()))
@@ -113,7 +111,7 @@ class EnhancementNetwork(nn.Module, ABC):
 
 
 def check_whole(name: str, value: Any, least: int = 1) -> int:
-    """`value` if it is a whole number of at least `least`; ValueError otherwise.
+    """Return `value` if it is a whole number of at least `least`; raise ValueError otherwise.
 
     >>> check_whole("width", 0)
     Traceback (most recent call last):
@@ -125,7 +123,7 @@ def check_whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def check_wholes(name: str, values: Any, length: int) -> tuple[int, ...]:
-    """`values` as a tuple if they are `length` whole numbers of at least 1; ValueError otherwise."""
+    """Return `values` as a tuple if they are `length` whole numbers of at least 1; raise ValueError otherwise."""
     given = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else ()
     if len(given) != length or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in given):
         raise ValueError(f"{name} = {values!r}: allowed are {length} whole numbers of at least 1")
@@ -133,6 +131,6 @@ def check_wholes(name: str, values: Any, length: int) -> tuple[int, ...]:
 
 
 def check_one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    """ValueError if `value` is none of those allowed, or equal to one but of another type."""
+    """Raise ValueError unless `value` is one of `allowed`, with the same type."""
     if not any(value == one and type(value) is type(one) for one in allowed):
         raise ValueError(f"{name} = {value!r}: allowed is one of {', '.join(map(repr, allowed))}")

@@ -1,4 +1,4 @@
-"""What two or more of the networks share: padding, the norm without parameters, initial weights, resizing."""
+"""Building blocks that several networks share: padding, instance norm, initial weights, resizing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def pad_to_multiple(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
-    """Pads the right and the bottom so that both sides are multiples of `multiple` and at least `smallest`.
+    """Pad the right and the bottom so that both sides are multiples of `multiple` and at least `smallest`.
 
     By reflection; by repetition of the edge along an axis that is too short to be reflected. `[..., :H, :W]` crops
     back.
@@ -38,7 +38,7 @@ def _extend(image: Tensor, axis: int, by: int) -> Tensor:
 
 
 def instance_norm(channels: int) -> nn.InstanceNorm2d:
-    """The norm of these papers: each map of each image by itself, nothing learned, the same in training and after."""
+    """Instance norm without parameters and running statistics: the same in training and use."""
     return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
 
 
@@ -53,7 +53,7 @@ def double(image: Tensor) -> Tensor:
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> None:
-    """Weights of all convolutions from N(0, std²), biases 0: how these GANs and U-Nets start."""
+    """Initialize the weights of all convolutions from N(0, std²), biases with 0."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(part.weight, 0.0, std)
@@ -62,7 +62,7 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
 
 
 def patch_layer(channels: int, width: int, kernel: int, stride: int, norm: bool) -> nn.Sequential:
-    """A layer of a patch discriminator: convolution, instance norm where asked, LeakyReLU(0.2)."""
+    """Layer of a patch discriminator: convolution, optional instance norm, LeakyReLU(0.2)."""
     parts: list[nn.Module] = [nn.Conv2d(channels, width, kernel, stride, padding=1)]
     if norm:
         parts.append(instance_norm(width))

@@ -23,7 +23,7 @@ _REDUCTION = 4
 
 
 class MAGEOutput(NamedTuple):
-    """What MAGE-Net gives: `stages`, one or two images (B, C, H, W) in about [0, 1], the last the better one.
+    """Output of MAGE-Net: `stages`, one or two images (B, C, H, W) in about [0, 1], the last the better one.
 
     `segmentation`: four scales of logits (B, classes, H, W), coarsest first; empty without RSP.
     """
@@ -33,7 +33,7 @@ class MAGEOutput(NamedTuple):
 
     @property
     def image(self) -> Tensor:
-        """The last stage's."""
+        """Image of the last stage."""
         return self.stages[-1]
 
 
@@ -204,7 +204,7 @@ class _Stage1(nn.Module):
 
 
 class _Stage2(nn.Module):
-    """Three FABs at full size: number n gets level n of stage 1; the RSP's maps at 1/8 and 1/4, at 1/2, and at 1."""
+    """Three FABs at full resolution: FAB n gets level n of stage 1; RSP features at 1/8 and 1/4, at 1/2, and at 1."""
 
     def __init__(
         self, channels: int, widths: tuple[int, int, int], num_cab: int, structure: tuple[int, ...], attention: bool
@@ -244,7 +244,7 @@ class _Stage2(nn.Module):
 
 
 class _Blocks(nn.ModuleList):
-    """CABs, one after the other."""
+    """A sequence of CABs."""
 
     def __init__(self, width: int, count: int, attention: bool) -> None:
         super().__init__(CAB(width, attention) for _ in range(count))

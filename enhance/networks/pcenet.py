@@ -1,4 +1,4 @@
-"""PCE-Net: a U-Net that is fed the Laplacian pyramid of the image, level by level.
+"""PCE-Net: U-Net whose encoder levels get the levels of the image's Laplacian pyramid.
 
 Source: Liu, Li, Fu, Xiao, Gao, Hu, Liu: Degradation-invariant Enhancement of Fundus Images via Pyramid Constraint
 Network. MICCAI 2022, and the released code (HeverLaw/PCENet-Image-Enhancement).
@@ -21,7 +21,7 @@ _SLOPE = 0.2
 
 
 class PCEOutput(NamedTuple):
-    """What PCE-Net gives: `image` (B, C, H, W) in [-1, 1]; `features`, the encoder's five, not activated, for FPC.
+    """Output of PCE-Net: `image` (B, C, H, W) in [-1, 1]; `features`, the encoder's five, not activated, for FPC.
 
     Level l of the features is (B, N, H / 2^l, W / 2^l) with N = 1, 2, 4, 8, 8 times the width.
     """
@@ -94,13 +94,13 @@ class PCENet(EnhancementNetwork):
         init_normal(self)
 
     def pyramid(self, image: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-        """The five images that the encoder is fed, finest first; see `laplacian_pyramid`."""
+        """The five input images of the encoder, finest first; see `laplacian_pyramid`."""
         if self.lpf:
             return laplacian_pyramid(image, mask, LEVELS, self.gain, self.clamp, self.smooth_up)
         return gaussian_pyramid(image, mask, LEVELS)
 
     def forward(self, image: Tensor, mask: Tensor | None = None) -> PCEOutput:
-        """The pass that is trained.
+        """Forward pass for training.
 
         Args:
             image: (B, C, H, W) in [-1, 1]; sides multiples of 16, at least 32.

@@ -1,4 +1,4 @@
-"""Laplacian pyramid features: an image as bands of detail, which degradations disturb less than the image itself.
+"""Laplacian pyramid features: frequency bands of an image, which degradations change less than the image.
 
 Source: Liu et al., PCE-Net, MICCAI 2022, section 2.2, Eq. 1, and the released code.
 """
@@ -69,7 +69,7 @@ def gaussian_pyramid(image: Tensor, mask: Tensor | None = None, levels: int = 4)
 
 
 def reconstruct(pyramid: list[Tensor], gain: float = 4.0, smooth_up: bool = True) -> Tensor:
-    """The image that `laplacian_pyramid` took apart without clamp and mask: g^l = p^l / gain + up(g^{l+1}).
+    """Inverse of `laplacian_pyramid` without clamp and mask: g^l = p^l / gain + up(g^{l+1}).
 
     >>> import torch
     >>> image = torch.rand(1, 1, 32, 32)
@@ -107,7 +107,7 @@ def black_outside(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def _fill(image: Tensor, mask: Tensor) -> Tensor:
-    """The surround replaced by the median of each channel of each image, surround included, + 0.2."""
+    """Replace pixels outside the field of view by 0.2 + the median of each channel of the whole image."""
     median = image.flatten(2).median(dim=2).values[..., None, None]
     return image * mask + (median + _LIGHTER) * (1 - mask)
 

@@ -91,7 +91,7 @@ class SSPGenerator(EnhancementNetwork):
 
 
 class ResNetEncoder(nn.Module):
-    """ResNet with bottleneck blocks, without its end; max-pooling replaced by a 3 x 3 convolution of stride 2.
+    """ResNet with bottleneck blocks, without the classifier; max-pooling replaced by a 3 x 3 convolution of stride 2.
 
     Attributes:
         widths: channels of the five maps it gives.

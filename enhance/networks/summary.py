@@ -1,4 +1,4 @@
-"""What each network is and costs: the table of `enhance networks`."""
+"""Parameters, input and cost of each network: the table of `enhance networks`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enhance.networks import NETWORKS, network
 
 @dataclass(frozen=True)
 class Facts:
-    """One network at its defaults: what it takes, and what a pass over one image costs at the training size."""
+    """Facts about a network with default options: its input, and the cost of one image of the training size."""
 
     name: str
     paper: str
@@ -25,7 +25,7 @@ class Facts:
 
 
 def facts(name: str) -> Facts:
-    """Measured on a network without memory, which takes a moment even for the largest.
+    """Count on the device "meta", without memory for the weights.
 
     >>> facts("xbdcnn").parameters
     4363171
@@ -39,7 +39,7 @@ def facts(name: str) -> Facts:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Numbers that training changes.
+    """Number of trained parameters.
 
     >>> count_parameters(nn.Linear(3, 2))
     8

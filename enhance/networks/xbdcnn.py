@@ -1,4 +1,4 @@
-"""X-BDCNN: blind denoising of X-ray images: first how much noise there is, then the image without it.
+"""X-BDCNN: blind denoising of X-ray images by noise level estimation and non-blind denoising.
 
 Source: Wang, Cong, Wei, Qi, Li, Cai: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural
 Networks. WI-IAT 2021. The layers that the text leaves open are those of CBDNet, whose U-Net with a final convolution
@@ -19,7 +19,7 @@ FIRST_LEVEL = 0.05  # about the mean noise of training images, in units of [0, 1
 
 
 class XBDCNNOutput(NamedTuple):
-    """What X-BDCNN gives: `image` (B, C, H, W) in about [0, 1], and `levels`, None without level estimation.
+    """Output of X-BDCNN: `image` (B, C, H, W) in about [0, 1], and `levels`, None without level estimation.
 
     With `maps="levels"`, levels are (B, 2, H, W): the Gaussian part sigma / 255 and the Poisson part 1 / sqrt(255 eta),
     its standard deviation in white. With `maps="pixel"` they are (B, C, H, W): the standard deviation of each pixel,
@@ -100,7 +100,7 @@ class NoiseLevelEstimation(nn.Module):
 
 
 class NonBlindDenoiser(nn.Module):
-    """U-Net of sixteen 3 x 3 convolutions, 2 + 3 + 6 + 3 + 2, and one more: the residual that takes the noise away.
+    """U-Net of sixteen 3 x 3 convolutions, 2 + 3 + 6 + 3 + 2, and one more: the residual that removes the noise.
 
     Down by 2 x 2 means, up by 2 x 2 transposed convolutions, skips added, ReLU after all convolutions but the last.
     """

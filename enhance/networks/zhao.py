@@ -60,7 +60,7 @@ class ZhaoGenerator(EnhancementNetwork):
 
 
 class Judgement(NamedTuple):
-    """What Zhao's discriminator says: `score` (B, 1, H / 16, W / 16), 1 for real; `features`, F^1 to F^5.
+    """Output of Zhao's discriminator: `score` (B, 1, H / 16, W / 16), 1 for real; `features`, F^1 to F^5.
 
     The features are the four activated layers and the score itself.
     """
@@ -70,7 +70,7 @@ class Judgement(NamedTuple):
 
 
 class ZhaoDiscriminator(nn.Module):
-    """Five 3 x 3 convolutions, four of them with stride 2 (section 2.1): a judge and a dynamic feature descriptor.
+    """Five 3 x 3 convolutions, four of them with stride 2 (section 2.1): score and dynamic feature descriptor.
 
     There is no sigmoid, which least squares do not need. Instance norm in the three middle layers is PatchGAN's habit.
 

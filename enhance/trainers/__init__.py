@@ -27,7 +27,7 @@ _CLASSES = {
 
 
 class _Lazy(Mapping[str, type[Trainer]]):
-    """The classes, each imported when it is asked for."""
+    """Trainer classes by name, imported when they are looked up."""
 
     def __getitem__(self, name: str) -> type[Trainer]:
         called = _CLASSES[name]
@@ -48,7 +48,7 @@ TRAINERS: Mapping[str, type[Trainer]] = _Lazy()
 
 
 def trainer(name: str, /, **config: Any) -> Trainer:
-    """A trainer with new weights, drawn from its configuration's seed: the same ones wherever it is made.
+    """Make a trainer with new weights from its configuration's seed, the same on every machine.
 
     Args:
         name: pcenet, zhao, magenet, xbdcnn or sspnet.

@@ -1,4 +1,4 @@
-"""MAGE-Net's training: two stages, a segmentation that keeps the structure, and a mean teacher for real images."""
+"""Trainer of MAGE-Net: two stages, segmentation for structure, and a mean teacher for real images."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class MAGEConfig(Config):
             trains it first; how long is ours).
         edge_weight: of the edge loss beside Charbonnier's 1 ("the sum", paper; MPRNet: 0.05).
         segmentation_weight: of the four scales' cross-entropy (paper).
-        teacher: keep a mean teacher, the average of the weights. It is what enhances, and real images, where some are
-            given, are trained on by agreeing with it (T-MAGE-Net). False is MAGE-Net.
-        ema: decay of that average per step; less in the first steps, min(1 - 1/(t + 1), ema) (mean teacher).
+        teacher: keep a mean teacher, the average of the weights. It is the enhancer; on real images, where some are
+            given, the student learns to agree with it (T-MAGE-Net). False is MAGE-Net.
+        ema: decay of that average per step, smaller in the first steps: min(1 - 1/(t + 1), ema) (mean teacher).
         noise: standard deviation of what is added to the images the teacher sees, in [0, 1] (ours; the number is lost).
         consistency_weight: the largest weight of the agreement, lambda_max (mean teacher).
         ramp: share of the steps after which it is reached (ours).
@@ -172,7 +172,7 @@ class MAGETrainer(Trainer):
         return {"supervised": total, **losses}
 
     def _consistency(self, batch: Images) -> Tensor:
-        """L_con: the student on the images, the teacher on noisy ones."""
+        """L_con between the student on the images and the teacher on noisy ones."""
         assert self._teacher is not None
         image = batch.image
         noise = keyed.normals(batch.keys, "teacher", tuple(image.shape[1:])).to(image.dtype)

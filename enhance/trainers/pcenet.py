@@ -1,4 +1,4 @@
-"""PCE-Net's training: sequences of degraded copies, L1, and the feature pyramid constraint."""
+"""Trainer of PCE-Net: sequences of degraded copies, L1, and the feature pyramid constraint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImagePool: generated images of earlier steps, so that a discriminator does not forget what fooled it."""
+"""ImagePool: keeps generated images of earlier steps for the discriminator (CycleGAN's history buffer)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from enhance.networks.base import check_whole
 
 
 class ImagePool:
-    """Up to `size` images. Once it is full, half of those that come in are swapped for older ones.
+    """Keeps up to `size` images. Once it is full, half of the new images are swapped for older ones.
 
-    It is state: what it holds, and the generator that swaps, are saved by `state` and restored exactly by
-    `load_state`. Each process has its own.
+    `state` saves images and random generator, `load_state` restores them exactly. Each process has its own pool.
 
     Args:
-        size: images kept, on the device that they come on; 0 gives back what comes in.
-        seed: of the swaps.
+        size: number of images kept, on their device; 0 returns new images unchanged.
+        seed: for the swaps.
 
     Source: Shrivastava et al., CVPR 2017, as CycleGAN has it: each image is swapped with probability 1/2.
 
@@ -61,7 +60,7 @@ class ImagePool:
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restores what `state` gave.
+        """Restore what `state` returned.
 
         Raises:
             ValueError: it holds more images than this pool may.

@@ -1,4 +1,4 @@
-"""Learning rates as plain functions of the step: nothing to save, nothing that can be a step late."""
+"""Learning rates as functions of the step, so that no scheduler state has to be saved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def linear_decay(lr: float, number: int, steps: int, share: float) -> float:
-    """`lr`, and over the last `share` of the steps a straight line that would reach 0 just after the last one.
+    """`lr`, with a linear decay over the last `share` of the steps that reaches 0 just after the last one.
 
     Args:
         lr: learning rate.
@@ -22,7 +22,7 @@ def linear_decay(lr: float, number: int, steps: int, share: float) -> float:
 
 
 def cosine(lr: float, least: float, number: int, steps: int) -> float:
-    """Half a cosine from `lr` in step 0 to `least` in the last step and after.
+    """Cosine decay from `lr` in step 0 to `least` in the last step and after.
 
     >>> [round(cosine(1.0, 0.0, number, 5), 2) for number in range(5)]
     [1.0, 0.85, 0.5, 0.15, 0.0]
@@ -32,9 +32,9 @@ def cosine(lr: float, least: float, number: int, steps: int) -> float:
 
 
 def warm_up_then_halve(lr: float, start: float, number: int, warm_up: int, halve_every: int) -> float:
-    """From `start` in a straight line to `lr` within `warm_up` steps; halved after each `halve_every` steps.
+    """Linear warm-up from `start` to `lr` within `warm_up` steps, and halving after each `halve_every` steps.
 
-    Both are counted from step 0.
+    Both count from step 0.
 
     >>> [warm_up_then_halve(1.0, 0.5, number, 2, 3) for number in range(7)]
     [0.5, 0.75, 1.0, 0.5, 0.5, 0.5, 0.25]

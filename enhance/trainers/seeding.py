@@ -1,4 +1,4 @@
-"""Weights from a seed, which leave torch's global generators as they were."""
+"""Seed the initialization of weights without changing torch's global generators."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within it torch's CPU generator starts from `seed`; afterwards it is where it was before.
+    """Context in which torch's CPU generator starts from `seed`; its state before is restored at the end.
 
-    Networks draw their first weights from it. Generators of other devices are not touched: networks are made on the
-    CPU and moved, so that a seed means the same weights everywhere.
+    Networks initialize their weights from it. Generators of other devices are not changed: networks are made on the CPU
+    and moved, so that a seed gives the same weights on every device.
 
     >>> with seeded(1):
     ...     a = torch.rand(2)

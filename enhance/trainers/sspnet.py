@@ -1,4 +1,4 @@
-"""SSP-Net's training: one generator for two branches, a patch discriminator, texture and illumination kept."""
+"""Trainer of SSP-Net: one generator for two branches, a patch discriminator, texture and illumination losses."""
 
 from __future__ import annotations
 

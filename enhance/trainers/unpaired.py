@@ -1,4 +1,4 @@
-"""The stream of the trainers that learn from bad and good images without pairs."""
+"""Stream of the trainers that learn from unpaired bad and good images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enhance.trainers.base import Config, Sources
 
 
 def unpaired(name: str, sources: Sources, config: Config, *, vflip: bool = False, **placing: Any) -> UnpairedStream:
-    """Bad and good images, `batch_size` of each, resized, cut out and flipped as the configuration says.
+    """Open a stream of bad and good images, `batch_size` of each, resized, cropped and flipped.
 
     Args:
-        name: of the trainer, for the error.
+        name: of the trainer, for the error message.
         sources: with `low`; ValueError without.
-        config: its `batch_size`, `size`, `crop` and `seed` count.
-        vflip: upside down too, not only left to right.
-        placing: workers, device, rank and world size, as the loop gives them.
+        config: its `batch_size`, `size`, `crop` and `seed` are used.
+        vflip: flip upside down too, not only left to right.
+        placing: workers, device, rank, world_size and cache_bytes of the stream.
     """
     if sources.low is None:
         raise ValueError(f"trainer {name!r} needs real bad images too: low = None")

@@ -1,4 +1,4 @@
-"""Training X-BDCNN: denoising with a loss on the estimated noise levels, which are known because they were drawn.
+"""Trainer of X-BDCNN: denoising, with a loss on the estimated noise levels, whose true values are known.
 
 Source: Wang et al.: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks. WI-IAT 2021.
 """
@@ -24,7 +24,7 @@ from enhance.trainers.seeding import seeded
 
 @dataclass(frozen=True, kw_only=True)
 class XBDCNNConfig(Config):
-    """As published where the paper says it; the rest is ours and says so.
+    """Defaults as published; "ours" marks the rest.
 
     Attributes:
         steps: updates; 40 epochs of 224,000 patches (70 % of 320,000), by 32.
@@ -36,9 +36,9 @@ class XBDCNNConfig(Config):
         patches: windows of each image in an epoch: 320,000 from 10,000.
         first_rate, last_rate: of Adam, in the first half of the steps and in the second: 1e-3 and 1e-4.
         mse, ssim, level, smoothness: the weights lambda of the four losses: 0.4, 0.6, 0.5, 0.05.
-        alpha: what guessing too much noise costs, and 1 - alpha what guessing too little does: 0.3.
-        width, level_width: maps of the denoiser at full size (CBDNet's 64) and of the level estimation (32).
-        maps: what the level maps are, see `enhance.networks.xbdcnn.XBDCNNOutput`; the paper does not define them.
+        alpha: weight of overestimated noise, and 1 - alpha of underestimated noise: 0.3.
+        width, level_width: channels of the denoiser at full resolution (CBDNet's 64) and of the level estimation (32).
+        maps: kind of the noise level maps, see `enhance.networks.xbdcnn.XBDCNNOutput`; the paper does not define them.
         nle: False is the ablation without noise level estimation (Table I, "w/o NLE").
         ssim_loss: False is the ablation without the SSIM loss (Table I, "w/o SSIM loss").
         detach_level: the denoiser's loss does not reach the level estimation. Ours; the paper trains jointly.
