@@ -1,4 +1,4 @@
-"""`degrade replay`: one degraded image again, from a manifest line, a record of parameters or a Cofe-Net file."""
+"""`degrade replay`: make one degraded image again, from a manifest line, its parameters or a Cofe-Net file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from .options import Refusal, check_out, read_recipe, read_window, save, window_
 @click.command(
     epilog="""\b
 PARAMETERS is one of
-  pairs/manifest.jsonl:ID:VIEW   a line of a data set; IMAGE is then pairs/clean/ID.png for the same result, bit for bit
+  pairs/manifest.jsonl:ID:VIEW   a line of a data set; with - for IMAGE, its own clean image, the result is the same
+                                 bit for bit
   a JSON file                    a line of a manifest, or only its parameters
   a Cofe-Net parameter file      as its authors' code and data set have them (recipe cofe-net, their 8-bit rounding)
 
 \b
 Examples:
+  degrade replay pairs/manifest.jsonl:left/drive_01:0 - again.png
   degrade replay pairs/manifest.jsonl:left/drive_01:0 pairs/clean/left/drive_01.png again.png
   degrade replay 6313_left_3_11.json 6313_left.png again.png
 """,
 )
 @click.argument("parameters")
-@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--mask",
@@ -41,14 +43,16 @@ Examples:
 )
 @window_option
 def replay(parameters: str, image: Path, out: Path, mask: Path | None, recipe: str | None, window: str | None) -> None:
-    """Makes one degraded image again: degrades IMAGE as PARAMETERS say, into the file OUT."""
+    """Make one degraded image again: degrade IMAGE with PARAMETERS, into the file OUT.
+
+    IMAGE is a file, or - for the clean image of the data set that PARAMETERS names, files or shards.
+    """
     check_out(out)
     chosen = None if recipe is None else read_recipe(recipe)
     try:
         what = load(parameters, chosen)
-        good = image_io.read(image, window=read_window(window))
-        file = mask or what.mask
-        result = what.run(good, None if file is None else read_mask(file, good))
+        clean = what.clean() if image == Path("-") else image_io.read(image, window=read_window(window))
+        result = what.run(clean, what.mask(clean) if mask is None else read_mask(mask, clean))
     except PairsError as error:
         raise Refusal(error.argument, str(error)) from None
     except (ValueError, TypeError, RuntimeError) as error:  # ImageError is one

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import torch
 from tqdm import tqdm
 
-from degrade.pairs.dataset import Settings, window_text
-from degrade.pairs.errors import PairsError
+from degrade.pairs import Outcome, PairsError, synthesize
 from degrade.pairs.layout import FAILED
-from degrade.pairs.making import Outcome, Plan
-from degrade.pairs.processes import cores, team
-from degrade.pairs.synthesis import synthesize
+from degrade.pairs.processes import team
+from degrade.pairs.shards import SHARD_SIZE, SMALLEST_SHARD
+from degrade.pairs.synthesis import Format, WriterName
 
 from . import problems
 from .options import Refusal, read_device, read_recipe, read_window, recipe_options, window_option
@@ -31,7 +28,7 @@ _SHOWN = 20
     epilog=f"""{SOURCE_HELP}
 \b
 DEST becomes
-  clean/ID.png         the good image, as it was (or at --size)
+  clean/ID.png         the clean image, as it was (or at --size)
   degraded/ID_v0.png   its degraded views, v0, v1, ...
   mask/ID.png          its field of view, 255 inside
   manifest.jsonl       a line per degraded image: id, view, source, key and every parameter
@@ -40,10 +37,15 @@ DEST becomes
 ID is the path of the image in SOURCE without its suffix.
 
 \b
+With --writer shards the images are in WebDataset shards instead:
+  shards/000000.tar    ID.png (clean), ID.mask.png, ID.degraded_v0.png, ... and ID.json of each image
+
+\b
 Examples:
   degrade synth photographs/ pairs
   degrade synth photographs/ pairs --recipe cofe-net-paper --views 4 --size 512
   degrade synth photographs/ pairs --type 011 --set brightness=0.8 --set spot_count=0,3
+  degrade synth photographs/ pairs --writer shards
   degrade synth photographs/ pairs --resume
   torchrun --nproc_per_node=4 -m degrade_cli.degrade synth photographs/ pairs
 """
@@ -78,6 +80,21 @@ Examples:
     default="png",
     show_default=True,
     help="Of the degraded images. png is lossless and keeps 16 bits; jpeg and webp are written at quality 95.",
+)
+@click.option(
+    "--writer",
+    type=click.Choice(["files", "shards"]),
+    default="files",
+    show_default=True,
+    help="Write every image as a file, or all of them into WebDataset shards (tar files).",
+)
+@click.option(
+    "--shard-size",
+    type=click.IntRange(SMALLEST_SHARD),
+    metavar="BYTES",
+    default=SHARD_SIZE,
+    show_default=True,
+    help="The largest shard. An image that needs more, with its views, has a shard of its own.",
 )
 @click.option(
     "--device",
@@ -128,7 +145,9 @@ def synth(
     size: int | None,
     bits: str | None,
     seed: int,
-    format_: str,
+    format_: Format,
+    writer: WriterName,
+    shard_size: int,
     device: str,
     batch_size: int,
     workers: int | None,
@@ -139,48 +158,57 @@ def synth(
     strict: bool,
     max_pixels: int,
 ) -> None:
-    """Makes a data set of clean and degraded images from the images of SOURCE, in the folder DEST."""
+    """Make a data set of clean and degraded images from the images of SOURCE, in the folder DEST."""
     if resume and overwrite:
         raise click.UsageError("--resume continues and --overwrite deletes: give one of them")
     made_by = read_recipe(recipe, type_, changes)
     shown = read_window(window)
     found = open_source(source, shown, max_pixels, limit)
-    settings = Settings(seed, views, size or 0, int(bits or 0), format_, window_text(shown))
     with team() as us:
-        plan = Plan(read_device(device, us.local_rank), batch_size, workers or max(2, cores()))
-        start = time.perf_counter()
+        on, start = read_device(device, us.local_rank), time.perf_counter()
+        bar = tqdm(unit="image", disable=None if us.first else True, leave=False)
         try:
-            with problems.told("What is written is whole: the same command with --resume continues", dest):
+            with problems.told("What is written is whole: the same command with --resume continues", dest), bar:
                 outcome = synthesize(
-                    found.items,
+                    found.items.origin,
                     dest,
                     made_by,
-                    settings,
-                    plan,
-                    us,
+                    views=views,
+                    size=size,
+                    bits=None if bits is None else 8 if bits == "8" else 16,
+                    seed=seed,
+                    format=format_,
+                    writer=writer,
+                    shard_size=shard_size,
+                    window=shown,
+                    limit=limit,
+                    device=on,
+                    batch_size=batch_size,
+                    workers=workers,
                     resume=resume,
                     overwrite=overwrite,
-                    progress=partial(_bar, shown=us.first),
+                    progress=lambda done, total: _advance(bar, done, total),
+                    processes=us,
                 )
         except KeyboardInterrupt:
             click.echo("\nInterrupted. The same command with --resume continues.", err=True)
             sys.exit(130)
         except torch.OutOfMemoryError:
-            raise click.ClickException(f"{plan.device} is out of memory: try a smaller --batch-size") from None
+            raise click.ClickException(f"{on} is out of memory: try a smaller --batch-size") from None
         except PairsError as error:
             raise Refusal(error.argument, str(error)) from None
         if us.first:
             sys.exit(_report(dest, found, outcome, views, time.perf_counter() - start, strict))
 
 
-@contextmanager
-def _bar(total: int, shown: bool) -> Iterator[Callable[[], object]]:
-    with tqdm(total=total, unit="image", disable=None if shown else True, leave=False) as bar:
-        yield bar.update
+def _advance(bar: tqdm[NoReturn], done: int, total: int) -> None:
+    if bar.total != total:
+        bar.reset(total)
+    bar.update(done - bar.n)
 
 
 def _report(dest: Path, source: Source, outcome: Outcome, views: int, seconds: float, strict: bool) -> int:
-    """Tells what came of the run; the exit code."""
+    """Print what came of the run; the exit code."""
     if outcome.written:
         rate = f"{outcome.written / seconds:.1f} images/s"
         click.echo(f"{outcome.written} images in {seconds:.1f} s ({rate}); time: {outcome.shares()}")
@@ -201,5 +229,6 @@ def _report(dest: Path, source: Source, outcome: Outcome, views: int, seconds: f
     if outcome.pairs < claimed:
         click.echo(f"Error: {claimed} pairs were made and {outcome.pairs} are in {dest}: was it changed?", err=True)
         return 1
-    click.echo(f"{outcome.pairs} pairs are in {dest}: look into clean and degraded there")
+    where = "clean and degraded" if (dest / "clean").exists() else "shards"
+    click.echo(f"{outcome.pairs} pairs are in {dest}: look into {where} there")
     return 1 if failed and (strict or failed == outcome.claimed) else 0

@@ -1,4 +1,4 @@
-"""`degrade verify`: whether a data set is what its manifest says."""
+"""`degrade verify`: compare the files or shards of a paired data set with its manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples:
 )
 @click.argument("dest", type=click.Path(file_okay=False, exists=True, path_type=Path))
 def verify(dest: Path) -> None:
-    """Compares every file of the data set in DEST with the size and the checksum that its manifest has of it.
+    """Compare every file of the data set in DEST, or its shards, with the sizes and checksums in its manifest.
 
     The exit code is 1 if a file is missing, cut short or changed, or a line cannot be read. 'degrade synth' with
     --resume makes such pairs again. Files that no line names are counted, and are no problem.

@@ -14,6 +14,7 @@ import pytest
 from tests.cli_runs import files, photograph, run
 
 ROOT = Path(__file__).parents[1]
+WRITERS = {"files": [], "shards": ["--writer", "shards", "--shard-size", str(2**17)]}
 
 
 def command(*launcher: object) -> list[str]:
@@ -30,8 +31,10 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_killed_and_resumed(tmp_path):
-    arguments = ["synth", "phantom:fundus?count=16&size=96", tmp_path / "killed", "--views", "2", "--workers", "2"]
+@pytest.mark.parametrize("writer", ["files", pytest.param("shards", marks=pytest.mark.slow)])
+def test_killed_and_resumed(tmp_path, writer):
+    source = "phantom:fundus?count=16&size=96"
+    arguments = ["synth", source, tmp_path / "killed", "--views", "2", "--workers", "2", *WRITERS[writer]]
     process = subprocess.Popen(command("-m", "cli.degrade", *arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 60
@@ -47,19 +50,21 @@ def test_killed_and_resumed(tmp_path):
     assert not (tmp_path / "killed/manifest.jsonl").exists()
     result = run(*arguments, "--resume")
     assert "were there already" in result.output
-    run("synth", "phantom:fundus?count=16&size=96", tmp_path / "whole", "--views", "2")
+    run("synth", source, tmp_path / "whole", "--views", "2", *WRITERS[writer])
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
-def test_two_processes_write_what_one_does(source, tmp_path):
+@pytest.mark.parametrize("writer", ["files", pytest.param("shards", marks=pytest.mark.slow)])
+def test_two_processes_write_what_one_does(source, tmp_path, writer):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "cli.degrade")
-    arguments = ["synth", source, tmp_path / "two", "--views", "2", "--recipe", "cofe-net-paper"]
+    more = ["--views", "2", "--recipe", "cofe-net-paper", *WRITERS[writer]]
+    arguments = ["synth", source, tmp_path / "two", *more]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     two = subprocess.run(
         command(*launcher, *arguments), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert two.returncode == 0, two.stderr
     assert two.stdout.count("10 pairs are in") == 1
-    run("synth", source, tmp_path / "one", "--views", "2", "--recipe", "cofe-net-paper")
+    run("synth", source, tmp_path / "one", *more)
     assert files(tmp_path / "two") == files(tmp_path / "one")
     assert "failed.jsonl" in files(tmp_path / "one")

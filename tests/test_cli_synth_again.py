@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from degrade.pairs import making
+from degrade.pairs import making, writing
 from tests.cli_runs import PHANTOMS, files, manifest, photograph, run
 
 
@@ -89,7 +89,7 @@ def test_a_failed_write_ends_the_run_with_advice(tmp_path, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(making, "write_bytes", full)
+    monkeypatch.setattr(writing, "write_bytes", full)
     output = run("synth", PHANTOMS, tmp_path / "out", code=1).output
     assert "the disk is full" in output
     assert "--resume" in output

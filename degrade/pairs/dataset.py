@@ -1,11 +1,11 @@
-"""A paired data set in a folder: what made it, whether a run may write to it, and what of it is there already."""
+"""A paired data set in a folder: recipe and settings, what a run may write there, and what is there already."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import torch
 from degrade.base import Degradation
 from degrade.files import LOCK, UNFINISHED, remove_unfinished, write_bytes
 from degrade.images.dicom import Window
-from degrade.pairs import checksums, manifest
+from degrade.pairs import manifest
 from degrade.pairs.errors import PairsError
 from degrade.pairs.items import Item, Items
 from degrade.pairs.layout import FAILED, FOLDERS, MANIFEST, RECIPE, Layout
+from degrade.pairs.storage import Checker
 from degrade.recipes import recipe as open_recipe
 from degrade.rng import keyed
 from degrade.text import TextError, parse_toml, read_text
@@ -30,12 +31,14 @@ class Settings:
     """What, beside the recipe and the source, decides the bytes of a data set.
 
     Attributes:
-        seed: another seed, other degradations.
+        seed: another seed gives other degradations.
         views: degraded images of each image.
-        size: side that images are fitted into, pixels; 0 keeps theirs.
-        bits: of every channel of every image, 8 or 16; 0 keeps theirs.
+        size: side of the square that images are fitted into, pixels; 0 keeps their size.
+        bits: of every channel of every image, 8 or 16; 0 keeps those of the image.
         format: of the degraded images: png, jpeg or webp.
-        window: that DICOM files are read with; "" for all that their bits can hold.
+        window: of DICOM files, see `window_text`; "" maps all that their bits can hold.
+        writer: "files" or "shards".
+        shard_size: largest shard, bytes; 0 for files.
     """
 
     seed: int = 0
@@ -44,6 +47,8 @@ class Settings:
     bits: int = 0
     format: str = "png"
     window: str = ""
+    writer: str = "files"
+    shard_size: int = 0
 
 
 _NOTES = {
@@ -53,8 +58,11 @@ _NOTES = {
     "size": "side of the images, pixels",
     "bits": "of a channel, in all images",
     "window": "of DICOM files: file, or center,width",
+    "writer": "of the images: files, or shards",
+    "shard_size": "largest shard, bytes",
 }
-_OPTIONAL = ("size", "bits", "window")
+_OPTIONAL = {"size": 0, "bits": 0, "window": "", "writer": "files", "shard_size": 0}
+"""Settings that recipe.toml names only where they have another value than this one."""
 
 
 def window_text(window: Window | None) -> str:
@@ -86,12 +94,13 @@ class DataSet:
             lines = [manifest.at(place) for place in places]
         except (OSError, TextError):
             return False
-        return all(line.pixels == pixels and not damage(self.layout, line) for line in lines)
+        checker = Checker(self.layout)
+        return all(line.pixels == pixels and not checker.damage(line) for line in lines)
 
     def toml(self) -> str:
         """The recipe, and the settings beside it."""
         values = {name: getattr(self.settings, name) for name in _NOTES}
-        shown = {name: value for name, value in values.items() if value or name not in _OPTIONAL}
+        shown = {name: value for name, value in values.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
         lines = [f"# {_NOTES[name]}\n{name} = {json.dumps(value)}" for name, value in shown.items()]
         lines.append(f'# of degrade-enhance, which made it\nversion = "{__version__}"')
         return "\n".join([self.recipe.to_toml(), "[synth]", *lines]) + "\n"
@@ -120,9 +129,10 @@ class DataSet:
         if made is not None and resume:
             self._compare(made, items)
         elif made is not None:
-            _delete(self.root)
+            _delete(self.root, written_as(made))
         if self.root.exists():
             remove_unfinished(self.root)
+            manifest.join_parts(self.root)
         if made is None or overwrite:
             write_bytes(self.root / RECIPE, self.toml().encode())
 
@@ -141,7 +151,7 @@ class DataSet:
             then = open_recipe(read_text(self.root / RECIPE))
         except (TypeError, ValueError) as error:
             raise _bad(f"--resume: {str(self.root / RECIPE)!r} cannot be read: {error}") from None
-        before = {"recipe": then.name, **then.settings, "size": 0, "bits": 0, "window": "", "version": "0.1", **run}
+        before = {"recipe": then.name, **then.settings, **_OPTIONAL, "version": "0.1", **run}
         ours = {name: getattr(self.settings, name) for name in _NOTES} | {"version": __version__}
         now = {"recipe": self.recipe.name, **self.recipe.settings, **ours}
         names = [name for name in {**now, **before} if now.get(name) != before.get(name)]
@@ -155,26 +165,6 @@ class DataSet:
                 raise _bad(f"--resume: {str(self.root)!r} has {id_!r}, which is not in SOURCE (or beyond --limit)")
 
 
-def damage(layout: Layout, line: manifest.Line) -> str:
-    """What is wrong with the files of a line: "" if they are whole."""
-    for name, path in layout.files(line.id, line.view).items():
-        expected = line.files.get(name)
-        where = path.relative_to(layout.root).as_posix()
-        try:
-            size = path.stat().st_size
-            if expected is None:
-                return f"{where}: the manifest has no checksum"
-            if size != expected.bytes:
-                return f"{where}: {size} bytes instead of {expected.bytes}"
-            if checksums.of_file(path) != expected.blake2:
-                return f"{where}: its content has changed"
-        except FileNotFoundError:
-            return f"{where}: missing"
-        except OSError as error:
-            return f"{where}: {error.strerror}"
-    return ""
-
-
 def read_recipe(root: Path) -> dict[str, Any] | None:
     """recipe.toml of a data set; None if there is none or if it is not from `degrade synth`."""
     try:
@@ -184,18 +174,23 @@ def read_recipe(root: Path) -> dict[str, Any] | None:
     return made if isinstance(made.get("synth"), dict) else None
 
 
+def written_as(made: dict[str, Any]) -> str:
+    """ "files" or "shards": how the data set of this recipe.toml was written."""
+    return "shards" if made["synth"].get("writer") == "shards" else "files"
+
+
 def _keep_apart(root: Path, items: Items) -> None:
     inner = root.resolve()
     path = items.origin.path
     if path is not None and path.is_dir() and inner.is_relative_to(path.resolve()):
         raise _bad(f"{str(root)!r} is SOURCE or inside it: the results would be taken for images")
-    files: Iterable[Path] = (file for item in items if (file := items.origin.file(item.index)) is not None)
+    files = {file for item in items if (file := items.origin.file(item.index)) is not None}
     if any(os.path.realpath(file).startswith(f"{inner}{os.sep}") for file in files):
         raise _bad(f"images of SOURCE lie inside {str(root)!r}: choose another folder")
 
 
-def _delete(root: Path) -> None:
-    for name in FOLDERS:
+def _delete(root: Path, writer: str) -> None:
+    for name in FOLDERS[writer]:
         folder = root / name
         if folder.is_symlink():
             folder.unlink()

@@ -1,4 +1,4 @@
-"""manifest.jsonl: a line per degraded image, written to a part per process and put in order at the end.
+"""manifest.jsonl: one line per degraded image, written to one part per process and put in order at the end.
 
 Keys are written as text: they have 64 bits, and programs that read numbers as float64 round beyond 2**53.
 """
@@ -19,11 +19,22 @@ from degrade.pairs.layout import MANIFEST
 from degrade.text import LARGEST_LINE, TextError, parse_json
 
 _PARTS = "manifest.part*.jsonl"
+_JOINED = "manifest.part.jsonl"
 
 
-class FileRecord(msgspec.Struct, frozen=True):
-    """What a file of the data set must be: its size, and its BLAKE2b checksum."""
+class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Size and BLAKE2b checksum of a file of the data set; in a shard also where its content begins, bytes."""
 
+    bytes: int
+    blake2: str
+    offset: int | None = None
+
+
+class ShardRecord(msgspec.Struct, frozen=True):
+    """The part of a shard that holds an image and all its views: file name, first byte, bytes, BLAKE2b checksum."""
+
+    name: str
+    start: int
     bytes: int
     blake2: str
 
@@ -33,7 +44,8 @@ class Line(msgspec.Struct, frozen=True):
 
     Attributes:
         pixels: checksum of the source's pixels, before it was resized.
-        files: what "clean", "mask" and "degraded" must be.
+        files: sizes and checksums of "clean", "mask" and "degraded".
+        shard: where they are; None for files.
     """
 
     id: str
@@ -43,6 +55,7 @@ class Line(msgspec.Struct, frozen=True):
     parameters: msgspec.Raw
     pixels: str = ""
     files: dict[str, FileRecord] = {}
+    shard: ShardRecord | None = None
 
     @property
     def number(self) -> int:
@@ -61,9 +74,22 @@ class Line(msgspec.Struct, frozen=True):
             "source": self.source,
             "key": str(self.key),
             "pixels": self.pixels,
-            "files": {name: {"bytes": file.bytes, "blake2": file.blake2} for name, file in self.files.items()},
+            "files": {name: msgspec.to_builtins(file) for name, file in self.files.items()},
         }
+        if self.shard is not None:
+            entry["shard"] = msgspec.to_builtins(self.shard)
         return f'{json.dumps(entry, ensure_ascii=False)[:-1]}, "parameters": {bytes(self.parameters).decode()}}}'
+
+    def moved(self, name: str, start: int) -> Line:
+        """The same line for an image whose part of a shard was put elsewhere."""
+        assert self.shard is not None
+        shift = start - self.shard.start
+        files = {
+            key: FileRecord(file.bytes, file.blake2, None if file.offset is None else file.offset + shift)
+            for key, file in self.files.items()
+        }
+        shard = ShardRecord(name, start, self.shard.bytes, self.shard.blake2)
+        return msgspec.structs.replace(self, files=files, shard=shard)
 
 
 class Place(NamedTuple):
@@ -126,7 +152,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def index(root: Path) -> Index:
-    """Every line of the data set in `root`, finished or not."""
+    """Every line of the data set in `root`, finished or not; of several for a view the one written last."""
     found: Index = {}
     for file in [root / MANIFEST, *parts(root)]:
         if file.exists():
@@ -143,8 +169,30 @@ def at(place: Place) -> Line:
 
 
 def parts(root: Path) -> list[Path]:
-    """The files of a run that has not ended."""
+    """The files of a run that has not ended, those of `join_parts` first."""
     return sorted(root.glob(_PARTS))
+
+
+def join_parts(root: Path) -> None:
+    """Put the parts of earlier runs into one that `index` reads first: lines of the next run replace theirs."""
+    found = parts(root)
+    joined = root / _JOINED
+    if not found or found == [joined]:
+        return
+    temporary = root / f".{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as out:
+            for part in found:
+                with open(part, "rb") as file:
+                    out.writelines(line for line in file if line.endswith(b"\n"))
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, joined)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for part in found:
+        if part != joined:
+            part.unlink()
 
 
 @contextmanager
@@ -156,28 +204,41 @@ def open_part(root: Path, rank: int) -> Iterator[BinaryIO]:
         yield file
 
 
-def merge(root: Path, items: Iterable[tuple[str, str]], keys: Callable[[str], Sequence[int]]) -> int:
-    """Write the manifest in the order of `items` (id, source), with the keys of the views of each.
+Named = Iterable[tuple[str, str]]
+"""The images of a data set in order: id and source."""
+Keys = Callable[[str], Sequence[int]]
+"""From an id to the keys of its views."""
 
-    Items without a line for each view are left out. The parts are deleted once the manifest is in place.
+
+def in_order(root: Path, items: Named, keys: Keys) -> Iterator[list[bytes]]:
+    """The lines of each image, with their ends. Images without a line for each view are left out."""
+    lines = index(root)
+    with ExitStack() as stack:
+        files: dict[Path, BinaryIO] = {}
+        for id_, source in items:
+            found = []
+            for place in matching(lines, id_, source, keys(id_)) or ():
+                if place.file not in files:
+                    files[place.file] = stack.enter_context(open(place.file, "rb"))
+                files[place.file].seek(place.start)
+                found.append(files[place.file].readline())
+            if found:
+                yield found
+
+
+def finish(root: Path, lines: Iterable[bytes]) -> int:
+    """Write the manifest. The parts are deleted once it is in place.
 
     Returns:
         the number of lines.
     """
-    lines = index(root)
     temporary = root / f".{secrets.token_hex(8)}.tmp"
-    files: dict[Path, BinaryIO] = {}
     written = 0
     try:
-        with ExitStack() as stack, open(temporary, "xb") as out:
-            for id_, source in items:
-                places = matching(lines, id_, source, keys(id_))
-                for place in places or ():
-                    if place.file not in files:
-                        files[place.file] = stack.enter_context(open(place.file, "rb"))
-                    files[place.file].seek(place.start)
-                    out.write(files[place.file].readline())
-                    written += 1
+        with open(temporary, "xb") as out:
+            for line in lines:
+                out.write(line)
+                written += 1
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, root / MANIFEST)

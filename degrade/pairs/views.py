@@ -39,7 +39,7 @@ def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator
         for row in range(len(keys[first : first + _DRAWN_AT_ONCE])):
             one = {name: value[row : row + 1] for name, value in parameters.items()}
             degraded = image_io.to_integer(recipe.apply(clean, one, mask)[0], bits)
-            record = to_record(parameters, row)
+            record = to_record(recipe.parameter_table, parameters, row)
             yield View(degraded, shown, record, time.perf_counter() - start)
             start = time.perf_counter()
 
@@ -58,7 +58,7 @@ def degrade_batch(recipe: Degradation, images: Tensor, keys: Tensor, device: tor
         some = {name: value[rows] for name, value in parameters.items()}
         made.append(image_io.to_integer(recipe.apply(image[of[rows]], some, mask[of[rows]]), bits).cpu())
     degraded, shown = torch.cat(made), image_io.to_integer(mask).cpu()
-    records = [to_record(parameters, index) for index in range(len(of))]
+    records = [to_record(recipe.parameter_table, parameters, index) for index in range(len(of))]
     return [
         iter([View(degraded[i * views + k], shown[i], records[i * views + k]) for k in range(views)])
         for i in range(batch)

@@ -68,18 +68,22 @@ class FileSource(Source):
         return self._places[index][0]
 
 
-_PAIRS = ("clean", "degraded", "manifest.jsonl")  # what `degrade synth` writes
+_PAIRS = (("clean", "degraded", "manifest.jsonl"), ("shards", "recipe.toml", "manifest.jsonl"))
+"""What `degrade.pairs.synthesize` writes, as files and as shards."""
 
 
 def open_path(path: Path, max_pixels: int, window: image_io.Window | None) -> FileSource:
     """A folder (recursively, in sorted order, hidden things passed over), a list of paths, or one image file."""
     text, folder, left_out = os.fspath(path), path.parent, LeftOut()
     if _is_folder(path):
-        if all((path / part).exists() for part in _PAIRS):
-            raise SourceError(
-                f"{text!r} holds pairs, its clean images, its degraded ones and their masks: give one of its folders, "
-                f"such as {os.fspath(path / 'clean')!r}"
-            )
+        for parts in _PAIRS:
+            if all((path / part).exists() for part in parts):
+                what = "one of its folders" if parts[0] == "clean" else "its shards"
+                where = path / ("clean" if parts[0] == "clean" else "shards/{000000..000009}.tar")
+                raise SourceError(
+                    f"{text!r} holds pairs, clean images, degraded ones and their masks: give {what}, such as "
+                    f"{os.fspath(where)!r}, or degrade.pairs.PairedDataset of it"
+                )
         folder = path
         paths, left_out = find_images(path)
     else:

@@ -17,6 +17,8 @@ from degrade.stream.folders import LeftOut
 from degrade.stream.source import Sample, Source, SourceError, plane
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_VIEW = re.compile(r"degraded_v\d+")
+"""Names of the degraded views in the shards of `degrade.pairs`."""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class ShardSource(Source):
     - `KEY.NAME.png` is the map NAME of `KEY` where the same shard has `KEY` as an image and NAME is a word (letters,
       digits and underscores, no digit first)
     - where it has no such image, but NAME is a map of some other image, it is left out: a map without its image
+    - `KEY.degraded_v0.png` and so on, degraded views that `degrade.pairs` wrote, are left out:
+      `degrade.pairs.PairedDataset` reads them
     - any other name with the suffix of an image is an image, and its key is the name without the suffix
 
     Of several files that would be the same image or map the first counts. All that is left out, files without the
@@ -101,6 +105,9 @@ class ShardSource(Source):
                 image = image_io.read_bytes(file.read(size), self._max_pixels)
                 sample[name] = image if name == "image" else plane(image, name)
         return sample
+
+    def file(self, index: int) -> Path:
+        return self._shards[self._entries[index].shard]
 
     def origin(self, index: int) -> str:
         entry = self._entries[index]
@@ -162,6 +169,8 @@ def _samples(
             left_out.add(prefix + member.name, "not a regular file")
         elif not member.is_image:
             left_out.add(prefix + member.name)
+        elif key in keys and _VIEW.fullmatch(name):
+            left_out.add(prefix + member.name, "a degraded view")
         elif name in maps and key not in keys:
             left_out.add(prefix + member.name, "a map without its image")
         else:

@@ -51,7 +51,7 @@ class Source(ABC):
         return self.ids[index]
 
     def file(self, index: int) -> Path | None:
-        """The file of an image, if it has one of its own."""
+        """The file that an image is read from, if there is one."""
         return None
 
     def subset(self, keep: Collection[str] | Callable[[str], bool]) -> Source:
