@@ -58,7 +58,8 @@ def largest(settings: Mapping[str, Value], height: int, width: int) -> dict[str,
     They decide the shapes of the work, the same for every batch of a recipe.
     """
     scale = REFERENCE_SIDE / min(height, width)
-    radius = ends(settings["spot_radius"])[1]
+    least, radius = ends(settings["spot_radius"])
+    radius = max(radius, math.ceil(least * REFERENCE_SIDE) * _PX)  # a range between two whole pixels draws the upper
     offset = max(abs(end) for end in ends(settings["halo_offset"])) * max(height, width) * scale
     nearest, furthest = (end * REFERENCE_SIDE for end in ends(settings["halo_diameter"]))
     halo = max(REFERENCE_SIDE + 2 * offset - nearest, furthest - REFERENCE_SIDE)
