@@ -1,1 +1,1 @@
-"""From real images back to parameters."""
+"""Estimate degradation parameters from real images."""

@@ -1,4 +1,4 @@
-"""Noise from single images: the highest frequencies of their smooth patches."""
+"""Estimate noise from single images, by the highest frequencies of smooth patches."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _HARDLY_WHITE = 1.1
 
 
 def from_images(images: Iterable[Tensor], levels: float = 255.0) -> NoiseFit:
-    """eta and sigma from images of any scenes, all with the same noise.
+    """Estimate eta and sigma from images of any scenes, all with the same noise.
 
     Each image is cut into patches of 8 x 8 pixels. White noise has the same power in all cosine frequencies of a
-    patch; structure has most of its power in the low and middle ones. So patches whose middle frequencies hold no
-    more than noise are smooth, and their high ones, which played no part in choosing them, measure its variance:
-    choosing does not bias it. Bins of patches with similar means give the points, `fit_bins` the line.
+    patch; structure has most of its power in the low and middle ones. So patches are smooth if their middle frequencies
+    have no more power than noise. Their high frequencies measure its variance; they are not used for the choice, which
+    therefore does not bias it. Bins of patches with similar means give points, `fit_bins` the line through them.
 
     Args:
         images: (B, 1, H, W), or any iterable of (1, H, W) or (H, W), read one by one: uint8, uint16, or float with
             full white at 1. Floats may leave [0, 1]: then they are not clipped on that side. Three equal channels
             count as grey.
-        levels: the grey value of full white that eta and sigma shall refer to.
+        levels: grey value of full white that eta and sigma refer to.
 
     Raises:
         ValueError: no images, an image with colors or of another shape, NaN or infinite pixels, levels not positive.
@@ -98,8 +98,8 @@ def _judged(fit: NoiseFit, values: GreyValues, ratio: float, flat: float) -> Noi
 
 @dataclass(frozen=True)
 class _Patches:
-    """Of each patch: its mean, least and greatest value, and the mean power of its middle, its lower high and its upper
-    high frequencies: (P,) each, in grey levels and grey levels squared."""
+    """Mean, smallest and largest value of each patch, and mean power of its middle, lower high and upper high
+    frequencies: (P,) each, in grey levels and grey levels squared."""
 
     mean: Array
     least: Array
@@ -115,7 +115,7 @@ class _Patches:
 
     @staticmethod
     def join(parts: Sequence[_Patches]) -> _Patches:
-        """The patches of several images as one."""
+        """Concatenate the patches of several images."""
         return _Patches(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(_Patches)))
 
 
@@ -128,7 +128,7 @@ def _cosines() -> tuple[Tensor, Array]:
 
 
 def _cut(grey: Array) -> _Patches:
-    """The patches of an image (H, W); what is left over at the right and the bottom is not used."""
+    """Split an image (H, W) into patches; the rest at the right and the bottom is not used."""
     rows, columns = (side // _SIDE for side in grey.shape)
     patches = grey[: rows * _SIDE, : columns * _SIDE].reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2)
     pixels = patches.reshape(-1, _SIDE * _SIDE)
@@ -139,7 +139,7 @@ def _cut(grey: Array) -> _Patches:
 
 
 def _bin(patches: _Patches, ends: Ends, rounding: float) -> tuple[Bins, NDArray[np.bool_]]:
-    """The points, and which patches are in them: the smooth ones."""
+    """Bins of smooth patches, and which patches are smooth."""
     high = patches.high
     chosen = np.zeros(len(high), dtype=bool)
     touched = (patches.least <= ends.low) | (patches.greatest >= ends.high)
@@ -159,7 +159,7 @@ def _bin(patches: _Patches, ends: Ends, rounding: float) -> tuple[Bins, NDArray[
 
 
 def _by_mean(mean: Array, varied: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """The patches that vary, in bins of equal width from the darkest to the brightest."""
+    """Indices of patches that are not constant, in bins of equal width from dark to bright."""
     index = np.flatnonzero(varied)
     if not len(index):
         return []
@@ -170,8 +170,8 @@ def _by_mean(mean: Array, varied: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 def _smooth(middle: Array, high: Array) -> NDArray[np.int64]:
-    """Which patches of a bin are smooth: the level of the noise is found from the smoothest fifth, then from all that
-    it lets through; the few whose high frequencies are far from the others' are left out."""
+    """Indices of smooth patches of a bin. The noise level is estimated from the smoothest fifth, then from all patches
+    that this level accepts; outliers in their high frequencies are left out."""
     kept = np.argsort(middle, kind="stable")[: max(8, len(middle) // 5)]
     for _ in range(4):
         level = float(np.median(high[kept])) / _MEDIAN

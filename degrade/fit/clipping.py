@@ -1,4 +1,4 @@
-"""What clipping to 0..levels does to the mean and the variance of Poisson-Gaussian noise, exactly."""
+"""Mean and variance of clipped Poisson-Gaussian noise, exact, and the inverse."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MOST_COUNTS = 4096  # more photons than this at full white, and their counts ar
 
 @dataclass(frozen=True)
 class Ends:
-    """The ends of the grey scale at which an image is clipped, infinite where it is not."""
+    """Grey values at which an image is clipped; infinite if it is not."""
 
     low: float = -math.inf
     high: float = math.inf
 
     @property
     def clip(self) -> bool:
-        """Whether there is any."""
+        """Whether there is clipping at either end."""
         return math.isfinite(self.low) or math.isfinite(self.high)
 
 
@@ -73,14 +73,14 @@ def clipped_moments(
 
 
 def _below(end: float, center: torch.Tensor, spread: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The normal distribution's share below an end, and its standard density there."""
+    """Cumulative distribution and standard density of the normal distribution at an end."""
     z = (end - center) / spread
     return torch.special.ndtr(z), (-z.square() / 2).exp() / math.sqrt(2 * math.pi)
 
 
 def unclip(mean: Array, eta: float, sigma: float, ends: Ends, levels: float) -> tuple[Array, Array, Array]:
-    """From the mean of clipped values to the clean grey value, to the factor by which clipping shrank the
-    variance there (to divide by), and to the share of values that it touched."""
+    """Invert clipping: from the mean of clipped values to the clean grey value, the factor by which clipping reduced
+    the variance there (divide by it), and the share of values that were clipped."""
     if not ends.clip:
         return mean, np.ones_like(mean), np.zeros_like(mean)
     grid = np.linspace(0.0, levels, _GRID)

@@ -1,4 +1,4 @@
-"""Grey values as they come: in what steps, clipped where, and whether they were stretched after the noise."""
+"""Grey values of images: quantization, clipping, and whether they were stretched after the noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ALIKE = 0.6  # correlation of the comb with that of whole photons
 
 
 class GreyValues:
-    """Turns images to (H, W) float64 in 0..levels, one after the other, and keeps what it has seen of their values."""
+    """Converts images to (H, W) float64 in 0..levels, one at a time, and collects statistics of their values."""
 
     def __init__(self, levels: float) -> None:
         if not (math.isfinite(levels) and levels > 0):
@@ -36,7 +36,7 @@ class GreyValues:
         self._at_low = self._at_high = self._pixels = 0
 
     def read(self, images: Iterable[Tensor]) -> Iterator[Array]:
-        """Each of the images; one at a time is in memory."""
+        """Yield the converted images, one at a time."""
         for image in images:
             yield self._one(image)
         if not self._pixels:
@@ -77,23 +77,23 @@ class GreyValues:
 
     @property
     def rounding(self) -> float:
-        """The variance of rounding to 8 bits, where all images have 8 bits, in levels squared; 0 otherwise."""
+        """Variance of rounding to 8 bits, levels squared; 0 unless all images have 8 bits."""
         return (self.levels / 255) ** 2 / 12 if self._whole else 0.0
 
     @property
     def ends(self) -> Ends:
-        """Where values are clipped: at black and white if reached and not passed, or wherever many pixels pile up."""
+        """Where values are clipped: at 0 and full white if reached and not passed, or at extremes with many pixels."""
         least = max(2, _SPIKE * self._pixels)
         low = self._low if self._low == 0 or self._at_low > least else -math.inf
         high = self._high if self._high == 1 or self._at_high > least else math.inf
         return Ends(low * self.levels, high * self.levels)
 
     def stretched(self, eta: float, sigma: float) -> str | None:
-        """Why the noise cannot have been the last thing that happened to these values, or None.
+        """Reason to believe that the values were changed after the noise, or None.
 
-        Noise smears every comb of a histogram. A comb that is there nevertheless was made after it: the image was
-        stretched in 8 bits, some levels are left out or taken twice, and its variance is not the detector's. The one
-        exception is noise of photons alone, which are whole numbers themselves.
+        Noise smooths a histogram. A comb in it was therefore made later: the image was stretched in 8 bits, so that
+        some levels are missing or doubled, and its variance is not that of the detector. The exception is pure photon
+        noise, whose values are whole numbers of photons.
         """
         scale = 255 / self.levels
         photons = eta / scale
@@ -115,14 +115,14 @@ class GreyValues:
 
 
 def comb(histogram: Array, deviation: Array) -> tuple[int, int]:
-    """How far levels stand out from their neighbours, in noise that spans several levels.
+    """Count the levels with far more or far fewer pixels than their neighbors, where noise spans several levels.
 
     Args:
         histogram: (256,) pixels a level.
         deviation: (256,) standard deviation of the noise at a level, levels.
 
     Returns:
-        how many levels stand out, and for how many this can be told.
+        number of such levels, and number of levels with enough pixels to decide.
     """
     logarithm = np.log(np.maximum(histogram, 1))  # of which the median is right on a steep flank too
     around = np.median(_shifted(logarithm, [-2, -1, 1, 2]), axis=0)

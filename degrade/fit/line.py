@@ -1,4 +1,4 @@
-"""Variance against mean: the bins, the weighted line through them, and what makes the line no answer."""
+"""Fit a line to variance against mean: bins, weighted least squares, and checks of the result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LEAST_NOISE = 0.5  # grey levels squared of 8 bits: six times what rounding alo
 
 @dataclass(frozen=True)
 class Bins:
-    """Points of variance against mean, by rising mean: (K,) each, in grey levels and grey levels squared.
+    """Points of variance against mean, in order of the mean: (K,) each, in grey levels and grey levels squared.
 
-    `mean` and `variance` are of what lies in the bin: without the variance of rounding and, where used, with clipping
-    undone. `error` is the variance's standard error, `count` how many patches or pixels are in the bin, `clipped` the
-    share of values at the ends of the scale, `used` whether the line is fitted to it: not if clipping touches too many.
+    `mean` and `variance` of the values in a bin, without the variance of rounding and, where `used`, corrected for
+    clipping. `error` is the standard error of the variance, `count` the number of patches or pixels, `clipped` the
+    share of clipped values, `used` whether the line is fitted to the bin: not if too many values are clipped.
     """
 
     mean: Array
@@ -38,7 +38,7 @@ class Bins:
 
     @staticmethod
     def of(points: Sequence[tuple[float, float, float, int, float]]) -> Bins:
-        """From mean, variance, error, count and clipped of each."""
+        """Make bins from (mean, variance, error, count, clipped) of each."""
         columns = np.array(points, dtype=np.float64).reshape(-1, 5).T
         mean, variance, error, count, clipped = columns
         return Bins(mean, variance, error, count.astype(np.int64), clipped, variance > 0)
@@ -46,19 +46,19 @@ class Bins:
 
 @dataclass(frozen=True)
 class NoiseFit:
-    """eta and sigma of f = Poisson(eta g) / eta + N(0, sigma^2), thus Var f = g / eta + sigma^2, from real images.
+    """Estimate of eta and sigma of f = Poisson(eta g) / eta + N(0, sigma^2), so that Var f = g / eta + sigma^2.
 
-    Where no number can be given, `eta`, `sigma` and the intervals are NaN, `reliable` is False and `warnings` says
-    why. Other warnings say what to keep in mind.
+    Where they cannot be estimated, `eta`, `sigma` and the intervals are NaN, `reliable` is False, and `warnings` has
+    the reasons.
 
     Attributes:
         eta: photons per grey level.
         sigma: standard deviation of the electronic noise, grey levels.
-        eta_interval, sigma_interval: 95 %.
-        bins: what the line was fitted to.
-        warnings: sentences.
+        eta_interval, sigma_interval: 95 % intervals.
+        bins: points that the line is fitted to.
+        warnings: reasons, or cautions about a reliable estimate.
         method: "frames" or "images".
-        levels: the grey value of full white, which eta and sigma refer to.
+        levels: grey value of full white that eta and sigma refer to.
     """
 
     eta: float
@@ -72,11 +72,11 @@ class NoiseFit:
 
     @property
     def reliable(self) -> bool:
-        """Whether there are numbers."""
+        """Whether eta and sigma could be estimated."""
         return math.isfinite(self.eta) and math.isfinite(self.sigma)
 
     def refused(self, *reasons: str) -> NoiseFit:
-        """The same without numbers, because of the reasons."""
+        """A copy without numbers, with reasons added to the warnings."""
         nan = (math.nan, math.nan)
         warnings = (*self.warnings, *reasons)
         return replace(self, eta=math.nan, sigma=math.nan, eta_interval=nan, sigma_interval=nan, warnings=warnings)
@@ -84,8 +84,8 @@ class NoiseFit:
 
 @dataclass(frozen=True)
 class Line:
-    """variance = slope * mean + offset, with the covariance of (slope, offset) and the bins' chi-square per degree of
-    freedom; `misfit` is the relative distance of the bins from it that their standard errors do not explain."""
+    """The line variance = slope * mean + offset, with the covariance of (slope, offset) and chi-square per degree of
+    freedom; `misfit` is the relative distance of the bins from the line beyond their standard errors."""
 
     slope: float
     offset: float
@@ -95,7 +95,7 @@ class Line:
 
 
 def fit_line(mean: Array, variance: Array, relative: Array) -> Line:
-    """The weighted least-squares line with offset >= 0, weights iterated: errors are in proportion to the line.
+    """Fit a weighted least-squares line with offset >= 0; weights are iterated, errors being proportional to the line.
 
     Args:
         mean, variance: (K,), K >= 2.
@@ -129,7 +129,7 @@ def fit_line(mean: Array, variance: Array, relative: Array) -> Line:
 
 
 def empty_fit(bins: Bins, method: str, levels: float) -> NoiseFit:
-    """Bins as they were measured, and no numbers yet."""
+    """A fit with measured bins and no numbers yet."""
     nan = (math.nan, math.nan)
     return NoiseFit(math.nan, math.nan, nan, nan, bins, (), method, levels)
 
@@ -143,15 +143,15 @@ def fit_bins(
     floor: float = 0.0,
     blur: float = 0.0,
 ) -> NoiseFit:
-    """The numbers for bins as they were measured, clipping and all.
+    """Fit the line to measured bins, and correct them for clipping.
 
     Args:
         measured: from `empty_fit`.
-        ends: where the values were clipped.
-        most_clipped: the share of clipped values up to which clipping is undone; bins with more are left out.
-        texture: variance that the image's own structure may have left in the bins; the intervals allow for it.
-        floor: relative error of slope and offset that no number of pixels takes away.
-        blur: noise in the values that pixels were put into bins by, over the noise of a pixel.
+        ends: where values are clipped.
+        most_clipped: largest share of clipped values that is corrected; bins with more are left out.
+        texture: variance that structure of the image may add to the bins; the intervals include it.
+        floor: smallest relative error of slope and offset, however many pixels there are.
+        blur: noise of the values by which pixels are binned, relative to the noise of a pixel.
     """
     bins, levels = measured.bins, measured.levels
     holds = bins.used

@@ -1,7 +1,7 @@
 """Noise calibration: eta and sigma of f = Poisson(eta g) / eta + N(0, sigma^2) from real images.
 
-`from_frames` needs two or more frames of one scene and assumes nothing else; `from_images` makes do with any images.
-Both return a `NoiseFit`; `to_recipe` turns it into a recipe that degrades clean images alike.
+`from_frames` needs two or more frames of one scene; `from_images` takes any images with smooth areas. Both return a
+`NoiseFit`, and `to_recipe` makes a recipe of it that adds the same noise to clean images.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["Bins", "NoiseFit", "from_frames", "from_images", "to_recipe"]
 
 
 def to_recipe(fit: NoiseFit, interval: bool = False) -> str:
-    """The TOML of the recipe `x-bdcnn` with the noise of a fit.
+    """Recipe `x-bdcnn` with the noise of a fit, as TOML.
 
     Args:
-        fit: a reliable one.
-        interval: draw eta and sigma from their 95 % intervals for each image, instead of fixing them.
+        fit: reliable.
+        interval: sample eta and sigma from their 95 % intervals for each image, instead of fixed values.
 
     Raises:
         ValueError: the fit gives no numbers.

@@ -1,4 +1,4 @@
-"""Noise from frames of one scene: the photon transfer curve."""
+"""Estimate noise from frames of one scene: photon transfer curve."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ _FLOOR = 0.002
 
 
 def from_frames(frames: Tensor, levels: float = 255.0) -> NoiseFit:
-    """eta and sigma from frames of one scene at one exposure, for which nothing else is assumed.
+    """Estimate eta and sigma from frames of one scene at one exposure.
 
-    Each pixel's variance over the frames is free of the scene. Pixels are put into bins by the mean of their eight
-    neighbours, whose noise is not theirs: a bin then holds pixels chosen without regard to their own noise, and the
-    means of mean and variance in it lie on the line without bias. (Binned by their own mean, bright pixels would be
-    those with upward noise.) `fit_bins` does the rest.
+    The variance of a pixel over the frames does not depend on the scene. Pixels are binned by the mean of their eight
+    neighbors, whose noise is independent of theirs, so that means and variances of a bin lie on the line without bias.
+    (Binned by their own mean, bright pixels would be those with positive noise.) `fit_bins` fits the line.
 
     Args:
         frames: (N, 1, H, W) with N at least 2: uint8, uint16, or float with full white at 1. Floats may leave [0, 1]:
             then they are not clipped on that side.
-        levels: the grey value of full white that eta and sigma shall refer to.
+        levels: grey value of full white that eta and sigma refer to.
 
     Raises:
         ValueError: fewer than 2 frames, another shape, NaN or infinite pixels, levels not positive.
@@ -69,7 +68,7 @@ def from_frames(frames: Tensor, levels: float = 255.0) -> NoiseFit:
 
 
 def _bin(stack: Array, ends: Ends, rounding: float) -> Bins:
-    """The points, by the mean of each pixel's neighbours."""
+    """Bins of pixels by the mean of their neighbors."""
     mean = stack.mean(axis=0)
     around = _neighbours(mean).ravel()
     variance = stack.var(axis=0, ddof=1)[1:-1, 1:-1].ravel()

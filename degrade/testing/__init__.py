@@ -1,7 +1,7 @@
-"""Tests for noise and other random degradations, ours or yours: `pip install degrade-enhance[testing]`.
+"""Statistical tests of noise and other random degradations: `pip install degrade-enhance[testing]`.
 
 The checks take a function of (image, keys) and return a `CheckResult` with its p-value and the rate at which it
-fails functions that are right. The strategies feed Hypothesis.
+fails correct functions. `degrade.testing.strategies` has strategies for Hypothesis, `degrade.testing.plot` a plot.
 """
 
 from degrade.testing.checks import check_independence, check_keyed, check_poisson_gaussian

@@ -1,8 +1,8 @@
-"""Statistical checks of noise functions, each with the rate at which it fails a function that is right.
+"""Statistical checks of noise functions, each with the rate at which it fails a correct function.
 
 A noise function maps (image, keys) to a noisy image: (B, C, H, W) float, in [0, 1], and (B,) int64, one key per
-sample. `keyless` makes one of a function of the image alone. The keys are fixed by `seed`: a keyed function gives
-the same result at every run, so a check that passes once passes always.
+sample. `keyless` wraps a function of the image alone. `seed` fixes the keys: a keyed function gives the same result
+in every run, so a check that passes once passes always.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LEAST_EXPECTED = 10.0  # counts per bin of a chi-square test
 
 
 def keyless(function: Callable[[Tensor], Tensor]) -> NoiseFunction:
-    """A noise function of a function of the image alone, which takes its randomness from elsewhere."""
+    """Wrap a function of the image alone, with random numbers of its own, as a noise function."""
     return lambda image, keys: function(image)
 
 
@@ -39,19 +39,19 @@ def check_poisson_gaussian(
     seed: int = 0,
     false_alarm_rate: float = FALSE_ALARM_RATE,
 ) -> list[CheckResult]:
-    """Whether the noise at flat grey values is Poisson(eta g) / eta + N(0, sigma^2), g = levels x, not clipped.
+    """Check that noise of constant images is Poisson(eta g) / eta + N(0, sigma^2), g = levels x, not clipped.
 
-    At each value: mean, variance, skewness and kurtosis against the model's, and the whole distribution: by
-    chi-square on the counts where sigma is 0, by Kolmogorov and Smirnov against the convolution otherwise. Where
-    sigma is so small that the counts stand apart, the counts and the Gaussian remainders are tested separately.
+    At each value mean, variance, skewness and kurtosis are compared with the model, and the distribution: by a
+    chi-square test of the counts if sigma is 0, else by a Kolmogorov-Smirnov test against the convolution. Where sigma
+    is so small that counts can be told apart, counts and Gaussian remainders are tested separately.
 
     Args:
         noise_function: maps (image (B, 1, H, W), keys (B,)) to a noisy image.
-        eta, sigma: in photons per grey level and grey levels: what it should be.
-        levels: the grey level of full white.
-        values: of x.
+        eta, sigma: expected, photons per grey level and grey levels.
+        levels: grey level of full white.
+        values: of x, in [0, 1].
         samples: pixels at each value.
-        seed: of the keys.
+        seed: for the keys.
         false_alarm_rate: of each result.
     """
     stats = scipy_stats()
@@ -103,14 +103,14 @@ def check_independence(
     seed: int = 0,
     false_alarm_rate: float = FALSE_ALARM_RATE,
 ) -> list[CheckResult]:
-    """Whether noise is uncorrelated between neighbours, channels, samples, views, epochs and adjacent keys.
+    """Check that noise is uncorrelated between neighbors, halves, channels, samples, views, epochs and adjacent keys.
 
-    Each result is one correlation coefficient r over n pairs, judged by r sqrt(n), which is normal; for neighbours
-    also the halves of the frame, the distance at which a generator that repeats itself would.
+    Each result is a correlation coefficient r over n pairs, judged by r sqrt(n), which is normal. Halves of the frame
+    are compared because a generator with a short period would repeat itself there.
 
     Args:
         noise_function: maps (image (B, 3, H, W), keys (B,)) to a noisy image.
-        value: of the flat image; far from 0 and 1, where clipping would hide the noise.
+        value: of the constant image; far from 0 and 1, where clipping would hide the noise.
         batch, side: of the images.
         seed: of the keys.
         false_alarm_rate: of each result.
@@ -147,9 +147,9 @@ def check_independence(
 def check_keyed(
     noise_function: NoiseFunction, *, channels: int = 1, size: tuple[int, int] = (48, 40), seed: int = 0
 ) -> list[CheckResult]:
-    """Whether the result is a function of image and key alone: not of calls before, nor of the batch around a sample.
+    """Check that the result depends on image and key alone, not on earlier calls or on the rest of the batch.
 
-    Nothing is left to chance here: equal means equal to the last bit.
+    Results are compared bit by bit; no chance is involved.
 
     Args:
         noise_function: maps (image (B, channels, *size), keys (B,)) to a noisy image.
@@ -189,7 +189,7 @@ def _flat(noise_function: NoiseFunction, x: float, samples: int, seed: int) -> T
 def _moment(
     noisy: Tensor, order: str, rate: float, spread: float, where: str, false_alarm_rate: float, stats: Any
 ) -> CheckResult:
-    """One sample moment of the photons against the model's, in standard errors.
+    """Compare a sample moment, in photons, with the model's, in standard errors.
 
     The cumulants of Poisson(rate) + N(0, spread^2) are rate, but the second, rate + spread^2. The standard errors
     are those of the sample moments under the model for mean and variance, and from batches for the other two.

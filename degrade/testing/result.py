@@ -1,4 +1,4 @@
-"""The outcome of a check."""
+"""CheckResult: the result of a statistical check."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The outcome of one check; true where it passed.
+    """Result of a check; true if it passed.
 
     Attributes:
-        name: what was checked.
+        name: of the check.
         statistic: its value.
-        p_value: the chance of one as extreme from a function that is right; 0 or 1 where no chance is involved.
+        p_value: probability of a value as extreme from a correct function; 0 or 1 where no chance is involved.
         false_alarm_rate: the check fails where p_value is below this.
-        passed: whether it did not.
+        passed: whether p_value is not below it.
         message: the finding in a sentence, with numbers.
     """
 
@@ -31,14 +31,14 @@ class CheckResult:
 
 
 def make_result(name: str, statistic: float, p: float, false_alarm_rate: float, message: str) -> CheckResult:
-    """A result judged by its p-value; the message says how rare a failure is."""
+    """Make a result from its p-value; the message says how rare a failure is."""
     passed = p >= false_alarm_rate  # NaN has not passed
     verdict = "" if passed else f"; a function that is right does this once in {1 / max(p, 1e-300):.3g} runs"
     return CheckResult(name, statistic, p, false_alarm_rate, passed, f"{message} (p = {p:.3g}){verdict}")
 
 
 def scipy_stats() -> Any:
-    """scipy.stats, or an error that says what to install."""
+    """Import scipy.stats, or raise an error that says what to install."""
     try:
         from scipy import stats
     except ModuleNotFoundError as error:
