@@ -11,7 +11,7 @@ import degrade
 
 from .check import check
 from .fit import fit
-from .options import Refusal
+from .options import Refusal, read_recipe
 from .preview import preview
 from .replay import replay
 from .standard_streams import open_closed
@@ -41,8 +41,12 @@ def main(context: click.Context) -> None:
     epilog="Example: degrade recipes cofe-net > mine.toml, edit it, then degrade synth ... --recipe mine.toml"
 )
 @click.argument("name", required=False)
-def recipes(name: str | None) -> None:
+@click.option("--backend", is_flag=True, help="Say instead which code would degrade images on this machine, and why.")
+def recipes(name: str | None, backend: bool) -> None:
     """Lists the recipes; or prints the one called NAME as TOML, with its citation, its units and its meanings."""
+    if backend:
+        _say_backends([name] if name is not None else list(degrade.RECIPES))
+        return
     if name is not None:
         try:
             click.echo(degrade.recipe(name).to_toml(), nl=False)
@@ -54,6 +58,17 @@ def recipes(name: str | None) -> None:
         click.echo(f"{called:{width}}{preset.summary}")
         for line in preset.citation.splitlines():
             click.echo(f"{'':{width}}{line}")
+
+
+def _say_backends(names: list[str]) -> None:
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for name in names:
+        recipe = read_recipe(name)
+        for device in devices:
+            image = torch.empty(1, recipe.channels[-1], 512, 512, device=device)
+            click.echo(f"{name}, images on {device}")
+            for line in degrade.backend.explain(recipe, image).splitlines():
+                click.echo(f"  {line}")
 
 
 for command in (synth, verify, preview, replay, fit, check):

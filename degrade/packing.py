@@ -94,7 +94,7 @@ class Packed:
             part = self.rows[:, first:last]
             shape = (batch, *(self.count if size == "N" else size for size in p.shape))
             if p.kind == "key":
-                found[p.name] = part.contiguous().view(torch.int64).reshape(shape)
+                found[p.name] = part.clone(memory_format=torch.contiguous_format).view(torch.int64).reshape(shape)
             else:
                 found[p.name] = part.reshape(shape).to(p.dtype)
         return found

@@ -99,6 +99,17 @@ class ParameterTable:
         }
         return {**parameters, **neutral}
 
+    def to_markdown(self) -> str:
+        """The table as a page has it: name, shape and type, allowed values, neutral value, meaning."""
+        lines = ["| name | shape | allowed | neutral | stage | meaning |", "|---|---|---|---|---|---|"]
+        for p in self:
+            shape = "(" + ", ".join(["B", *map(str, p.shape)]) + ("," if not p.shape else "") + ")"
+            shape += "" if p.kind == "real" else " int64"
+            neutral = "" if p.neutral is None else f"{p.neutral:g}"
+            meaning = p.meaning + ("" if p.differentiable or p.kind != "real" else " (no gradient)")
+            lines.append(f"| `{p.name}` | {shape} | {p.range_text} | {neutral} | {p.stage} | {meaning} |")
+        return "\n".join(lines) + "\n"
+
     def count(self, parameters: Mapping[str, Tensor]) -> int:
         """N, the number of items per sample."""
         for p in self:

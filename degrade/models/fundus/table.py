@@ -69,7 +69,7 @@ PARAMETERS = ParameterTable(
         stage="hole",
     ),
     Parameter("hole_slope", "slope s of the same", (-1, 1), "per mean grey", neutral=0.0, stage="hole"),
-    _of("hole", "hole_threshold", "means up to this are spared", (0, 1), "mean grey"),
+    Parameter("hole_threshold", "means up to this are spared", (0, 1), "mean grey", stage="hole", differentiable=False),
     Parameter(
         "spot_count",
         "spots with a height above 0; the rest of the N are not there",
