@@ -30,4 +30,4 @@ def test_an_old_data_set_is_replayed(recipe: str, tmp_path: Path) -> None:
         off = np.abs(np.asarray(Image.open(out), np.int16) - stored)
         assert off.max() <= 1
         assert (off > 0).mean() <= 1e-3
-        assert np.abs(np.asarray(Image.open(clean), np.int16) - stored).mean() > 1  # there was something to do
+        assert np.abs(np.asarray(Image.open(clean), np.int16) - stored).mean() > 0.3  # there was something to do
