@@ -37,7 +37,7 @@ def test_killed_and_resumed(tmp_path, writer):
     arguments = ["synth", source, tmp_path / "killed", "--views", "2", "--workers", "2", *WRITERS[writer]]
     process = subprocess.Popen(command("-m", "cli.degrade", *arguments), cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240  # kernels may have to be compiled first
         part = tmp_path / "killed/manifest.part0.jsonl"
         while process.poll() is None and time.monotonic() < until:
             if part.exists() and part.stat().st_size:

@@ -38,6 +38,12 @@ def test_every_option_has_a_default_and_a_meaning():
     assert (given["size"], given["device"], given["shuffle"], given["workers"]) == (None, "cpu", True, 0)
 
 
+def test_the_page_on_streams_lists_the_options():
+    page = (Path(__file__).parents[1] / "docs/streams.md").read_text(encoding="utf-8")
+    rows = [f"| `{name}` | {option.default!r} | {option.meaning} |" for name, option in option_table().items()]
+    assert "\n".join(["| option | default | meaning |", "|---|---|---|", *rows, "", "To share"]) in page
+
+
 @pytest.mark.parametrize("make", STREAMS)
 def test_an_option_that_does_not_exist_is_a_type_error(make):
     with pytest.raises(TypeError, match=r"Stream\(\) got an unexpected keyword argument 'sise'; did you mean 'size'"):

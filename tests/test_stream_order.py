@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degrade.stream.order import Order, beside, share, steps
+from degrade.stream.order import Order, secondary_steps, share, steps
 
 sizes = st.integers(1, 60), st.integers(1, 9), st.integers(1, 7)
 
@@ -57,7 +57,7 @@ def test_another_number_of_processes_can_go_on_from_any_step(total, batch_size, 
 def test_the_second_source_of_a_mixed_epoch_does_not_depend_on_the_processes(total, batch_size, second, world_size):
     needed = -(-total // batch_size) * second
     count = len(steps(total, batch_size, world_size, 0, False))
-    positions = [position for step in beside(needed, second * world_size, 0, count) for position in step]
+    positions = [position for step in secondary_steps(needed, second * world_size, 0, count) for position in step]
     assert positions == list(range(needed))
 
 

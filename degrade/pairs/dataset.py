@@ -36,7 +36,7 @@ class Settings:
         size: side of the square that images are fitted into, pixels; 0 keeps their size.
         bits: of every channel of every image, 8 or 16; 0 keeps those of the image.
         format: of the degraded images: png, jpeg or webp.
-        window: of DICOM files, see `window_text`; "" maps all that their bits can hold.
+        window: of DICOM files, see `window_text`; "" shows all that their bits can hold.
         writer: "files" or "shards".
         shard_size: largest shard, bytes; 0 for files.
     """

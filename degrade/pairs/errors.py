@@ -5,7 +5,7 @@ class PairsError(ValueError):
     """A data set or an argument that cannot be used.
 
     Attributes:
-        argument: which one, as the command line calls it: DEST, PARAMETERS, ...
+        argument: name of the argument, as the command line has it (DEST, PARAMETERS, ...) or as Python has it.
     """
 
     def __init__(self, argument: str, message: str) -> None:

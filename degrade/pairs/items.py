@@ -1,4 +1,4 @@
-"""The images that a data set is made of, in order, without a list of them."""
+"""The images that a data set is made from, in order, without a list of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from degrade.stream.source import Source
 
 @dataclass(frozen=True)
 class Item:
-    """One image: `id` is what it is called in the data set, `source` what it is called where it comes from."""
+    """One image: `id` is its name in the data set, `source` its name in the source."""
 
     index: int
     id: str
@@ -27,7 +27,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Items:
-    """The first `limit` images of a source, all without one; of several processes each takes every `size`-th."""
+    """The first `limit` images of a source, or all; of several processes each takes every `size`-th."""
 
     origin: Source
     limit: int | None = None

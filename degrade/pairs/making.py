@@ -24,12 +24,12 @@ from degrade.pairs.views import View, degrade_batch, degrade_one
 from degrade.pairs.writing import Sample, Staged, Writer
 
 FAILURES = (image_io.ImageError, ValueError, RuntimeError, MemoryError, LookupError, TypeError)
-"""What one image can do to us; anything else (a full disk, say) ends the run."""
+"""Errors that fail one image; any other, such as a full disk, ends the run."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the making of all pairs of a process has in common.
+    """Arguments that all steps of making pairs share.
 
     Attributes:
         dataset: that the pairs belong to.

@@ -18,7 +18,7 @@ _DRAWN_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class View:
-    """A degraded image, integers (C, H, W), with the mask (1, H, W) uint8, its parameters, and the seconds it took."""
+    """A degraded image, uint8 or uint16 (C, H, W); mask, uint8 (1, H, W); record of parameters; seconds it took."""
 
     degraded: Tensor
     mask: Tensor
@@ -27,7 +27,7 @@ class View:
 
 
 def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator[View]:
-    """Degrade an integer image (C, H, W) on the CPU, once for each key; each view is made when it is asked for."""
+    """Degrade an integer image (C, H, W) on the CPU once per key; each view is made when it is asked for."""
     start = time.perf_counter()
     bits, size = 16 if image.dtype == torch.uint16 else 8, image.shape[-2:]
     clean = image_io.to_float(image)[None]

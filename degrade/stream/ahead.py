@@ -14,7 +14,7 @@ Made = TypeVar("Made", bound=Record)
 
 
 def ahead(batches: Iterator[tuple[Step, Made]], device: torch.device) -> Iterator[tuple[Step, Made]]:
-    """The same batches; on a GPU each is enqueued on a stream of its own before the one before it is handed out.
+    """Yield the same batches; on a GPU the next batch is enqueued on a CUDA stream of its own before each is yielded.
 
     The work of the consumer, on the current stream, and that of the next batch then run side by side. On a CPU,
     where both would compete for the same cores, batches are made when they are asked for.

@@ -40,9 +40,9 @@ class DatasetSource(Source):
     """The items of a map-style data set. Ids are numbers, "000000" on.
 
     An item is an image; or a sequence with the image first (labels and all else are ignored); or a mapping with the
-    image under "image" and maps under their names ("mask" is the field of view). An image is a `PIL.Image`, an array
-    (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W): uint8, uint16, or floating point in [0, 1]; maps
-    may be bool or of any integer type too (see `degrade.images.maps`).
+    image under "image" and its maps, extra images, under their names ("mask" is the field of view). An image is a
+    `PIL.Image`, an array (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W): uint8, uint16, or floating
+    point in [0, 1]; maps may be bool or of any integer type too (see `degrade.images.maps`).
     """
 
     def __init__(self, dataset: MapDataset) -> None:

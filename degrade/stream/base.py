@@ -1,4 +1,4 @@
-"""Stream: what paired, unpaired and mixed streams have in common."""
+"""Stream: the base class of paired, unpaired and mixed streams."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Made = TypeVar("Made", bound=Record)
 
 
 class RepeatedEpochWarning(UserWarning):
-    """A shuffled stream goes through an epoch that it has finished: the same pictures in the same order again."""
+    """A shuffled stream repeats an epoch that it has finished: the same pictures in the same order."""
 
 
 class Stream(IterableDataset[Made], ABC):
@@ -76,11 +76,11 @@ class Stream(IterableDataset[Made], ABC):
 
     @property
     def epoch(self) -> int:
-        """The epoch that iterating goes through."""
+        """The epoch of the next iteration."""
         return self._progress.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch: the order, the geometry and the degradations of the next iteration.
+        """Choose the epoch: the order, the geometry and the degradations of the next iteration.
 
         Naming the epoch that `load_state_dict` has restored keeps the place in it. Iterators in use stay in theirs.
         """
@@ -103,7 +103,7 @@ class Stream(IterableDataset[Made], ABC):
         return StreamLoader(self)
 
     def __len__(self) -> int:
-        """How many batches a whole epoch has on each process."""
+        """Number of batches of a whole epoch on each process."""
         return len(self._plan([0] * len(self._lanes)))
 
     def __iter__(self) -> Pass[Made]:
@@ -116,7 +116,7 @@ class Stream(IterableDataset[Made], ABC):
         return dict(self._loader.failed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is: after the batch that was handed out last. Numbers only.
+        """The place in the epoch, after the batch that was yielded last: a dictionary of numbers.
 
         With several iterators in use, neither at their end nor dropped, it is the place of the one advanced last: a
         look at some batches in mid-epoch does not disturb it, unless that iterator is kept. Each iterator has a
@@ -130,7 +130,7 @@ class Stream(IterableDataset[Made], ABC):
         return {"epoch": epoch, "position": list(position), **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from where another stream was, with any number of workers; the next iteration yields the rest.
+        """Continue from the place of another stream, with any number of workers; the next iteration yields the rest.
 
         Raises:
             ValueError: the state is of a stream with other sources, another seed or batch size.
@@ -175,12 +175,12 @@ class Stream(IterableDataset[Made], ABC):
 
     @property
     def naming(self) -> int:
-        """How often an epoch was named or restored."""
+        """Number of calls of `set_epoch` and `load_state_dict` so far."""
         return self._progress.naming
 
     @property
     def at_end(self) -> bool:
-        """Whether the place to go on from, restored, is the end of the epoch."""
+        """Whether the restored place is the end of the epoch."""
         position = self._progress.coming()[1]
         return any(position) and not self._plan(position)
 

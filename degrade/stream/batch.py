@@ -1,4 +1,4 @@
-"""What streams yield: small dataclasses of tensors on one device."""
+"""Batches: small dataclasses of tensors on one device, which streams yield."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Record:
     """A dataclass of tensors: the methods that all batches share."""
 
     def to(self: Self, device: str | torch.device, non_blocking: bool = False) -> Self:
-        """The same on another device."""
+        """Copy to another device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self: Self) -> Self:
-        """The same in page-locked memory, from which copies to a GPU need not be waited for."""
+        """Copy to page-locked memory, from which copies to a GPU are asynchronous."""
         return self._each(Tensor.pin_memory)
 
     def tensors(self) -> Iterator[Tensor]:
-        """Every tensor in it."""
+        """All tensors, also those in nested batches and dictionaries."""
         for entry in fields(self):
             yield from _tensors(getattr(self, entry.name))
 
@@ -41,7 +41,7 @@ class Samples(Record):
     """A batch whose fields all have one entry per sample: it can be indexed like a tensor."""
 
     def __getitem__(self: Self, index: SupportsIndex | slice) -> Self:
-        """Some of the samples, none perhaps; a whole number gives a batch of one."""
+        """A batch of some of the samples, perhaps of none; a whole number gives a batch of one."""
         if not isinstance(index, slice):
             try:
                 index = operator.index(index)
@@ -73,8 +73,9 @@ class Batch(Samples):
         mask: (B, 1, H, W), 1 inside the field of view.
         parameters: of the degradation: (B, ...), with several views (B, K, ...).
         keys: int64 (B,), with several views (B, K): `recipe.draw` makes the parameters from them.
-        ids: who the samples are.
-        maps: what else the source knows, by name, such as "vessels": (B, C, H, W) float32 in [0, 1].
+        ids: names of the samples.
+        maps: extra images of the samples that the source has, by name, such as "vessels": (B, C, H, W) float32 in
+            [0, 1], with the same geometry.
     """
 
     clean: Tensor
@@ -88,14 +89,14 @@ class Batch(Samples):
 
 @dataclass(frozen=True)
 class Images(Samples):
-    """Images as they are.
+    """Images that are not degraded by the stream.
 
     Attributes:
         image: (B, C, H, W) float32 in [0, 1].
         mask: (B, 1, H, W), 1 inside the field of view.
         keys: int64 (B,); the geometry was drawn from them.
-        ids: who the samples are.
-        maps: what else the source knows, by name: (B, C, H, W) float32 in [0, 1].
+        ids: names of the samples.
+        maps: extra images of the samples that the source has, by name: (B, C, H, W) float32 in [0, 1].
     """
 
     image: Tensor
@@ -107,7 +108,7 @@ class Images(Samples):
 
 @dataclass(frozen=True)
 class UnpairedBatch(Record):
-    """As many images of low quality as of high quality, with nothing in common."""
+    """As many images of low quality as of high quality, unrelated to each other."""
 
     low: Images
     high: Images

@@ -1,4 +1,4 @@
-"""Streams in the hands of training frameworks: what Lightning, Fabric and Accelerate call to advance epochs."""
+"""Adapters of streams for Lightning, Fabric and Accelerate: advancing epochs, saving and restoring the place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class EpochSampler:
-    """What Lightning looks for in a data loader: `sampler.set_epoch` before each epoch.
+    """Sampler with the method `set_epoch`, which Lightning calls before each epoch.
 
     A stream that is not shuffled keeps its epoch, as PyTorch's `DistributedSampler` does: Lightning counts epochs for
     validation too, which wants the same pictures each time. `Stream.set_epoch` changes it all the same.
@@ -70,7 +70,7 @@ class StreamLoader(DataLoader[Any]):
 
 
 class _Batches(IterableDataset[Any]):
-    """What a `StreamLoader` says its data set is; frameworks that make loaders of their own iterate over it."""
+    """Data set of a `StreamLoader`; frameworks that make loaders of their own iterate over it."""
 
     def __init__(self, stream: Stream[Any]) -> None:
         self._stream = stream

@@ -15,7 +15,7 @@ from degrade.stream.numbers import whole
 
 @dataclass(frozen=True)
 class Placing:
-    """What was drawn for one sample: the side in pixels, the window's corner as fractions of the room, the flips."""
+    """Geometry drawn for one sample: side in pixels; corner of the window, 0 to 1 of where it can be; flips."""
 
     side: int | None
     top: float
@@ -26,13 +26,13 @@ class Placing:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is drawn from a sample's key and done to its image and maps, in this order.
+    """Resizing, cropping and flipping of a sample's image and maps, drawn from its key, in this order.
 
     Args:
         size: the side of the square that the whole image is fitted into (see `degrade.images.image_io.resize`); a pair
             is drawn uniformly, both ends included; None leaves the size.
         crop: the side of a square window at a random place; None leaves the whole image.
-        hflip, vflip: mirror every second image, on average, left to right and top to bottom.
+        hflip, vflip: mirror left to right and top to bottom, each with probability 1/2.
     """
 
     size: int | tuple[int, int] | None = None
@@ -67,7 +67,7 @@ class Geometry:
             raise ValueError(f"{width} x {height} pixels: at least {least} x {least} are needed")
 
     def draw(self, keys: Tensor) -> list[Placing]:
-        """What is to be done to each sample: (B,) int64 keys, best on the CPU."""
+        """Draw the geometry of each sample from keys, int64 (B,), best on the CPU."""
         u = keyed.uniforms(keys, {"stream.size": 1, "stream.crop": 2, "stream.flip": 2})
         low, high = self.sides or (0, 0)
         return [
@@ -84,7 +84,7 @@ class Geometry:
         ]
 
     def resize(self, images: dict[str, Tensor], placing: Placing, binary: frozenset[str]) -> dict[str, Tensor]:
-        """The first half, on float (C, H, W) of one size; what `binary` names holds zeros and ones, and still does."""
+        """Resize float images (C, H, W) of one size; those named in `binary` hold 0 and 1 before and after."""
         side = placing.side
         if side is None or all(image.shape[-2:] == (side, side) for image in images.values()):
             return images
@@ -92,7 +92,7 @@ class Geometry:
         return {name: (image > 0.5).to(image.dtype) if name in binary else image for name, image in fitted.items()}
 
     def place(self, images: dict[str, Tensor], placing: Placing) -> dict[str, Tensor]:
-        """The second half: window and flips."""
+        """Crop and flip."""
         if self.crop is not None:
             height, width = next(iter(images.values())).shape[-2:]
             top = int(placing.top * (height - self.crop + 1))

@@ -1,4 +1,4 @@
-"""Ids that are made when they are asked for, and what stands for a source's ids in the state of a stream."""
+"""Ids made on demand, and the fingerprint of a source's ids in the state of a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, overload
 from degrade.rng import keyed
 
 LARGEST_LISTED = 2**26
-"""So many ids may be looked at one by one. Beyond that it takes minutes and tens of gigabytes."""
+"""Largest number of ids that are looked at one by one; more would take minutes and tens of gigabytes."""
 
 _LARGEST_HASHED = 2**20
 _SHOWN = 20
@@ -81,14 +81,14 @@ class Numbered(Sequence[str]):
 
 
 def fingerprint(ids: Sequence[str]) -> int:
-    """A number that stands for ids in their order: made of them, or of what more than a million are made of."""
+    """Hash of ids in their order; of more than a million numbered ids, of their pattern."""
     if isinstance(ids, Numbered) and len(ids) > _LARGEST_HASHED:
         return keyed.string_id(ids.template)
     return keyed.string_id("\n".join(ids))
 
 
 def finder(ids: Sequence[str]) -> Callable[[str], int | None]:
-    """A function from an id to its place, or None."""
+    """A function from an id to its index, or None where it has none."""
     if isinstance(ids, Numbered):
         return lambda id_: ids.index(id_) if id_ in ids else None
     return {id_: place for place, id_ in enumerate(ids)}.get

@@ -1,4 +1,4 @@
-"""A source within a stream: from places in the epoch to images on the device."""
+"""Lane: one source within a stream, from positions in the epoch to images on the device."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FieldOfView = Callable[[Tensor], Tensor]
 
 
 class Lane:
-    """What a stream does with one of its sources.
+    """One source of a stream: order, decoding, geometry and masks.
 
     Args:
-        name: which one, in messages; sources of other names are shuffled independently.
+        name: of the source within the stream, in messages; different names are shuffled independently.
         source: the images.
         options: of the stream, all of them (see `with_defaults`).
         channels: how many the images may have.
@@ -64,7 +64,7 @@ class Lane:
 
     @cached_property
     def fingerprint(self) -> int:
-        """A number that stands for the source's ids."""
+        """Hash of the source's ids."""
         return fingerprint(self.source.ids)
 
     def order(self, epoch: int) -> Order:
@@ -93,7 +93,7 @@ class Lane:
         return self._geometry.resize(images, placing, decoded.binary)
 
     def _add_masks(self, samples: list[dict[str, Tensor]]) -> None:
-        """The fields of view, found in the whole images, where the source has none."""
+        """Add masks estimated from the whole images, where the source has none."""
         if "mask" in samples[0]:
             return
         if self._field_of_view is None:

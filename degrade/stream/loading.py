@@ -1,4 +1,4 @@
-"""What a stream's passes read: by worker processes ahead of its use, and from a cache of what was decoded."""
+"""Decoding ahead of use, in worker processes, with a cache of decoded images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from degrade.stream.source import SourceError
 
 _LOG = logging.getLogger("degrade.stream")
 _AHEAD = 2
-"""Requests under way for each worker of a pass."""
+"""Requests sent ahead for each worker of a pass."""
 
 Pending = tuple[Request, Request, int | None]
 """A request, the part of it that is not in the cache, and the ticket for that part where workers read it."""
@@ -31,8 +31,8 @@ class Loader:
         readers: of the sources.
         workers: processes that decode; 0 decodes in this one.
         pinned: hand tensors out in page-locked memory.
-        cache_bytes: how much of what was decoded is kept for later epochs; nothing is ever put out for something
-            else, since each epoch asks for everything once.
+        cache_bytes: bytes of decoded images that are kept for later epochs; nothing is evicted, since each epoch
+            asks for every image once.
     """
 
     def __init__(self, readers: list[Reader], workers: int, pinned: bool, cache_bytes: int) -> None:
@@ -47,7 +47,7 @@ class Loader:
             self._note(reader.notes)
 
     def __call__(self, requests: Iterable[Request]) -> Iterator[list[Decoded]]:
-        """What is asked for, request by request.
+        """Decoded images of each request, in order.
 
         Raises:
             SourceError: a source of which no image can be read any more.

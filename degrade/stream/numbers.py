@@ -1,4 +1,4 @@
-"""Whole numbers among the arguments of streams: Python's, NumPy's, torch's, and floats without a fraction."""
+"""Checks of arguments that are whole numbers: of Python, NumPy or torch, or floats without a fraction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
-    """An argument as an int.
+    """Convert an argument to an int.
 
     Args:
         name: of the argument, for the message.

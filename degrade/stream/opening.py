@@ -1,4 +1,4 @@
-"""open_source: whatever a user calls a source, as a Source."""
+"""open_source: make a Source from a path, a list, a tensor or a data set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_source(
     max_pixels: int = 100_000_000,
     window: image_io.Window | None = None,
 ) -> Source:
-    """Opens a source of images. Nothing is decoded yet.
+    """Open a source of images. Nothing is decoded yet.
 
     Args:
         where: one of
@@ -40,9 +40,10 @@ def open_source(
             - "phantom:fundus?count=8&size=512&seed=0": built-in images; chest and cornea likewise
             - a tensor (N, C, H, W) (see `TensorSource`)
             - a map-style data set of images (see `DatasetSource`)
+            - a `Source`, such as `degrade.pairs.PairedDataset`
 
-        maps: further sources that have an image of the same id for each image: {"mask": "fov", "vessels": "vessels"};
-            "mask" is the field of view, which is estimated where none is given.
+        maps: extra images that come along with each image: by name, sources that have an image of the same id, such as
+            {"mask": "fov", "vessels": "vessels"}; "mask" is the field of view, which is estimated where none is given.
         max_pixels: larger files are refused before they are decoded.
         window: for DICOM, see `degrade.images.image_io.read`.
 

@@ -1,4 +1,4 @@
-"""Which sample comes when, and on which process: pure functions of seed, epoch and sizes."""
+"""The order of samples and their division among processes: pure functions of seed, epoch and sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from degrade.rng import keyed
 
 LARGEST_SHUFFLED = 2**26
-"""So many images can be shuffled; a permutation of them takes two gigabytes while it is made, and ten seconds."""
+"""Largest number of images that can be shuffled: making a permutation of them takes 2 GB and ten seconds."""
 
 _BLOCKS = 1 << 20
 
@@ -50,7 +50,7 @@ class Lazy(Sequence[Item]):
 
 @dataclass(frozen=True)
 class Place:
-    """What stands at one position of an epoch: an image of the source, and which of its patches, on which round."""
+    """One position of an epoch: number of the image in the source, number of its patch, and number of the round."""
 
     index: int
     patch: int = 0
@@ -98,7 +98,7 @@ class Order:
 
 
 def steps(total: int, batch_size: int, world_size: int, start: int, drop_last: bool) -> Sequence[range]:
-    """The positions that each step of the epoch consumes, on all processes together, from `start` on.
+    """The positions of an epoch that each step consumes, on all processes together, from `start` on.
 
     Every position is in exactly one step; with `drop_last` the positions beyond the last whole batch are in none.
     The processes take the same number of steps, whatever the total is: a collective call in each step never hangs.
@@ -131,11 +131,18 @@ def share(step: range, batch_size: int, rank: int, world_size: int, drop_last: b
     return list(step[begin:end]) or [step[rank % len(step)]]
 
 
-def beside(total: int, whole: int, start: int, count: int) -> Sequence[range]:
-    """The positions of a second source in `count` steps of `whole` each, the last one ending at `total` if it can."""
+def secondary_steps(num_samples: int, step_size: int, start: int, num_steps: int) -> Sequence[range]:
+    """The positions of a second source in each step of an epoch whose number of steps the first source decides.
+
+    Args:
+        num_samples: position at which the last step ends, where that is not further than `step_size` from its start.
+        step_size: samples of each step, on all processes together.
+        start: position at which the first step begins.
+        num_steps: steps of the epoch from there on.
+    """
 
     def end(step: int) -> int:
-        usual = start + whole * (step + 1)
-        return total if step == count - 1 and usual - whole < total < usual else usual
+        usual = start + step_size * (step + 1)
+        return num_samples if step == num_steps - 1 and usual - step_size < num_samples < usual else usual
 
-    return Lazy(count, lambda step: range(end(step - 1) if step else start, end(step)))
+    return Lazy(num_steps, lambda step: range(end(step - 1) if step else start, end(step)))

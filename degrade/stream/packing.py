@@ -1,4 +1,4 @@
-"""What was read, as one block of memory that crosses from a worker process at the cost of one file descriptor."""
+"""Packing of decoded images into one block of shared memory, which costs one file descriptor per request."""
 
 from __future__ import annotations
 

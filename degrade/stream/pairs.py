@@ -23,14 +23,14 @@ from degrade.stream.passes import Step
 
 
 class PairStream(Stream[Batch]):
-    """Batches of clean images and their degraded versions, made on the device, for as many epochs as wanted.
+    """Batches of clean images and their degraded versions, made on the device.
 
-    A sample is decoded, brought to float, resized, its field of view found, cropped, flipped and degraded, in this
-    order; view, target, mask and maps share the geometry. Everything random follows from
+    A sample is decoded, converted to float, resized, its field of view estimated, cropped, flipped and degraded in
+    this order; degraded views, clean image, mask and maps share the geometry. Everything random follows from
     `make_keys(seed, ids, epoch)`: see `Stream` for what that gives.
 
     Args:
-        source: good images: whatever `open_source` takes; with its `maps`, vessels and the like come along.
+        source: clean images: whatever `open_source` takes; its maps, such as vessels, come along in `Batch.maps`.
         recipe: a `Degradation`, or what `degrade.recipe` takes.
         batch_size: images in a batch on each process; the last one of an epoch may be smaller.
         views: with K > 1, `degraded` is (B, K, C, H, W): K degradations of each image (SeqLC).
@@ -87,7 +87,7 @@ class PairStream(Stream[Batch]):
 
 
 def pair(clean: Images, sequence: SeqLC) -> Batch:
-    """Clean images with their degraded ones: (B, C, H, W) for one view, else (B, K, C, H, W)."""
+    """Degrade a batch of images: (B, C, H, W) for one view, else (B, K, C, H, W)."""
     image, mask, keys = clean.image, clean.mask, clean.keys
     if sequence.views == 1:
         degraded, parameters = sequence.degradation.sample(image, keys, mask)

@@ -1,4 +1,4 @@
-"""Passes through a stream's epochs, any number of them at the same time, and which of them its state is about."""
+"""Iterators of a stream, any number of them at the same time, and the place that its state describes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Step = Sequence[range]
 
 
 class Pass(Iterator[Made]):
-    """What `iter(stream)` gives: the batches of the rest of an epoch, independent of all other passes.
+    """Iterator of a stream: the batches of the rest of an epoch, independent of all other passes.
 
     Epoch and place are taken from the stream when the first batch is asked for, not before: an iterator that nobody
     advances takes nothing.
@@ -59,19 +59,19 @@ class Pass(Iterator[Made]):
         return batch
 
     def close(self) -> None:
-        """Ends it here."""
+        """End this pass."""
         self._closed = True
         self._progress.end(self, finished=False)
         self._batches = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this pass is: after the batch that it handed out last. For `Stream.load_state_dict`."""
+        """The place of this pass, after the batch that it yielded last. For `Stream.load_state_dict`."""
         epoch, position = (self.epoch, self.position) if self.position else self._progress.coming()
         return {"epoch": epoch, "position": list(position), **self._identity()}
 
 
 class Progress:
-    """Where the passes through a stream are, and where the next one begins.
+    """Places of the passes through a stream, and where the next one begins.
 
     Args:
         lanes: how many sources the stream has.
@@ -119,7 +119,7 @@ class Progress:
             return self._last if latest is None else (latest.epoch, latest.position)
 
     def begin(self, one: Pass[Any]) -> bool:
-        """Gives a pass its epoch and its place. True if that epoch is gone through for the second time."""
+        """Set the epoch and the place of a pass. True if that epoch is repeated."""
         with self._lock:
             again = self.finished and self._start == self._zeros
             one.epoch, one.position = self.coming()

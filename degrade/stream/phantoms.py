@@ -28,7 +28,7 @@ class PhantomSource(Source):
 
     Args:
         kind: "fundus" (with the maps "vessels" and "fov"), "chest" (with "lungs") or "cornea" (with "nerves").
-        count: how many.
+        count: number of images.
         size: their side in pixels.
         seed: other seeds, other pictures.
     """

@@ -1,4 +1,4 @@
-"""Worker processes that several passes through a stream share, each pass getting what it asked for."""
+"""Pool: worker processes that decode images for all passes through a stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from degrade.stream.worker import IGNORED, serve
 
 _PATIENCE = 1.0
 _GRACE = 0.8
-"""Seconds: how often processes are looked after, and how long they have to end by themselves."""
+"""Seconds between checks that processes live, and seconds that they have to end by themselves."""
 
 
 class StreamError(RuntimeError):
@@ -87,7 +87,7 @@ class Pool:
             return ticket
 
     def result(self, ticket: int) -> Packed:
-        """Waits for what a ticket stands for, and hands it out once.
+        """Wait for the result of a ticket; it can be taken once.
 
         Raises:
             StreamError: a worker has died, or has failed in a way that no image explains.

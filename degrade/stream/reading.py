@@ -1,4 +1,4 @@
-"""One image of a source, brought into the form that a stream can use, or another one in its place."""
+"""Decoding an image of a source and its maps for a stream, or another image where it cannot be used."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from degrade.stream.scales import Scales
 from degrade.stream.source import Sample, Source, SourceError, plane
 
 _TRIES = 64
-"""After so many images in a row that cannot be used, scattered over the source, the source is at fault."""
+"""Number of images, scattered over the source, that are tried before the source is refused."""
 _LOOKS = 8
-"""So many further images are looked at where the first does not tell the scale of the maps."""
+"""Number of further images that are looked at where the first does not show the scale of its maps."""
 
 
 Request = list[tuple[int, int]]
@@ -32,11 +32,11 @@ class Decoded:
     """An image and its maps: uint8, uint16 or float32 (C, H, W), one size.
 
     Attributes:
-        asked: which (reader, index) it was read for.
+        asked: the (reader, index) that was requested.
         index: of the image within its source; another one where that could not be used.
-        images: "image" and the maps, white being the full scale.
-        binary: the maps that hold only black and white.
-        kinds: of the maps as the source holds them.
+        images: "image" and the maps, scaled so that white is 255, 65535 or 1.
+        binary: names of the maps that hold only black and white.
+        kinds: of the maps as the source stores them.
     """
 
     asked: tuple[int, int]
@@ -56,7 +56,7 @@ class Decoded:
 
 @dataclass
 class Reading:
-    """What came of reading some images: each of them or its stand-in, why those that failed did, what to log once."""
+    """Result of reading some images: each of them or its replacement, reasons of failures, notes to log once."""
 
     decoded: list[Decoded]
     failures: dict[str, str]
@@ -77,7 +77,7 @@ class Reader:
             repeated as needed.
 
     Attributes:
-        notes: what is worth logging of what the first images show.
+        notes: messages to log about the first images.
 
     Raises:
         SourceError: none of many scattered images can be used, or their maps contradict one another.
@@ -96,7 +96,7 @@ class Reader:
         self.notes = reading.notes + self._learn_scales(first)
 
     def read(self, index: int) -> Reading:
-        """The image, or if it cannot be used the next one that can: always the same, and far from it."""
+        """Read an image; where it cannot be used another one, always the same and far from it."""
         failures: dict[str, str] = {}
         for candidate in self._candidates(index):
             try:
@@ -166,7 +166,7 @@ class Reader:
 
 
 def read_all(readers: list[Reader], requests: Request) -> Reading:
-    """The images (reader, index) that are asked for; on a source that cannot be read it stops and says so."""
+    """Read the images (reader, index) of a request; stops, with `fatal` set, at a source that cannot be read."""
     whole = Reading([], {})
     for reader, index in requests:
         reading = readers[reader].read(index)

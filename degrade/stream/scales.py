@@ -1,4 +1,4 @@
-"""Whether the maps of a source write white as one or as the full scale: found once, and held against every image."""
+"""The scale of a source's maps, 1 or 255 for white: decided from the first images, and checked on every image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scales:
         self._found: dict[str, tuple[MapKind, str]] = {}
 
     def learn(self, id_: str, kinds: Mapping[str, MapKind]) -> None:
-        """Take in what one image shows.
+        """Record the kinds of one image's maps.
 
         Raises:
             SourceError: an image before it has shown the contrary.
@@ -50,5 +50,5 @@ class Scales:
                 raise ImageError(f"map {name!r} {_TELLING[kind]}, and that of {first!r} {_TELLING[known]}")
 
     def notes(self, names: Iterable[str]) -> list[str]:
-        """What to log where maps of zeros and ones have been brought to full scale."""
+        """Messages to log where maps of zeros and ones were scaled to full scale."""
         return [f"map {name!r} of {self._title} holds zeros and ones: read as black and white" for name in names]

@@ -1,4 +1,4 @@
-"""Source: images by number, each with an id; what every stream reads from."""
+"""Source: the images that streams read, by number, each with an id; and the maps that come along."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from torch import Tensor
 from degrade.stream.ids import LARGEST_LISTED, Numbered, finder
 
 Sample = dict[str, Tensor]
-"""What a source holds of one image: (C, H, W) each, uint8, uint16, or floating point in [0, 1]. "image" is always
-there; "mask" is its field of view; any other name is a map such as "vessels". Maps are as the source stores them, zeros
-and ones among them: streams bring them to full scale with `degrade.images.maps`."""
+"""An image and its maps, by name: (C, H, W) each, uint8, uint16, or floating point in [0, 1].
+
+"image" is always there. A map, here and in every argument called `maps`, is an extra image of the same size that comes
+along with the image: "mask" is the field of view, any other name is the source's, such as "vessels". Sources return
+maps as they are stored, also with 0 and 1 for black and white: streams scale them by the rule of
+`degrade.images.maps`."""
 
 
 class SourceError(ValueError):
@@ -25,11 +28,11 @@ class Source(ABC):
     """Images by number.
 
     Attributes:
-        ids: who they are, unique; keys are made from them.
-        title: what messages call the source.
-        path: the folder or file that it is, if it is one.
-        others: how many things that were there are no images of this source: other files, maps without their image,
-            what is named twice, folders that cannot be read. Hidden files and folders do not count.
+        ids: names of the images, unique; keys are made from them.
+        title: name of the source in messages.
+        path: the folder or file that the source reads, if it is one.
+        others: number of things in it that are no images of this source: other files, maps without their image, names
+            that occur twice, folders that cannot be read. Hidden files and folders do not count.
         left_out: the names of the first few of them, with a reason in parentheses where it is not the suffix.
     """
 
@@ -44,10 +47,10 @@ class Source(ABC):
 
     @abstractmethod
     def load(self, index: int) -> Sample:
-        """Decodes one image and its maps. Any exception means that this one cannot be used."""
+        """Decode one image and its maps. Any exception means that this one cannot be used."""
 
     def origin(self, index: int) -> str:
-        """Where an image comes from, as a manifest names it: never an absolute path."""
+        """The name of an image in manifests, relative to the source: never an absolute path."""
         return self.ids[index]
 
     def file(self, index: int) -> Path | None:
@@ -55,7 +58,13 @@ class Source(ABC):
         return None
 
     def subset(self, keep: Collection[str] | Callable[[str], bool]) -> Source:
-        """The images whose ids are in `keep`, or for which it says so.
+        """A source of some of the images.
+
+        Args:
+            keep: ids, or a function from an id to whether its image is kept.
+
+        Raises:
+            SourceError: none is kept.
 
         >>> from degrade.stream import open_source
         >>> open_source("phantom:fundus?count=8").subset(lambda id_: id_ < "fundus_0002").ids
@@ -76,7 +85,7 @@ class Source(ABC):
         return _Some(self, places)
 
     def with_maps(self, maps: Mapping[str, Source]) -> Source:
-        """Each image with the image of the same id from other sources beside it, under their names."""
+        """A source with maps: by name, sources that hold an image of the same id for each image."""
         return _Mapped(self, maps) if maps else self
 
 
@@ -151,11 +160,11 @@ def _check_listed(source: Source, what: str) -> None:
 
 
 def plane(image: Tensor, name: str = "") -> Tensor:
-    """The one channel of a grey image, also where it is stored as color: (C, H, W) -> (1, H, W).
+    """One channel of a grey image, which may be stored as three equal ones: (C, H, W) -> (1, H, W).
 
     Args:
         image: (C, H, W), C = 1 or 3.
-        name: of the map that it is, for the message.
+        name: of the map, for the message.
 
     Raises:
         ValueError: the channels differ.

@@ -122,7 +122,7 @@ class MixedStream(Stream[MixedBatch]):
         labelled = self._steps(len(self._lanes[0]), self._batch_sizes[0], start[0])
         batches, rest = divmod(len(self._lanes[0]), self._batch_sizes[0])
         total = (batches + (rest > 0 and not self._drop_last)) * self._batch_sizes[1]
-        unlabelled = order.beside(total, self._batch_sizes[1] * self.team()[1], start[1], len(labelled))
+        unlabelled = order.secondary_steps(total, self._batch_sizes[1] * self.team()[1], start[1], len(labelled))
         return order.Lazy(len(labelled), lambda number: (labelled[number], unlabelled[number]))
 
     def _assemble(self, images: list[Images]) -> MixedBatch:

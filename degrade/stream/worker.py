@@ -1,4 +1,4 @@
-"""What a worker process of a stream does: reads what it is asked for, until its parent says so or is gone."""
+"""Worker process of a stream: answers requests for images until its parent ends it or is gone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ want to finish the step that it is in. Its workers end with it."""
 
 _PATIENCE = 1.0
 _GRACE = 0.3
-"""Seconds: how often the parent is looked after, and how long the image under way may still take in the end."""
+"""Seconds between checks that the parent lives, and seconds that the current image may still take at the end."""
 
 _Inbox = queue.SimpleQueue[tuple[int, Request] | None]
 

@@ -82,21 +82,24 @@ def end(process: subprocess.Popen[str]) -> tuple[int | None, str]:
 
 # --- degrade synth
 
+WRITERS = {"files": [], "shards": ["--writer", "shards", "--shard-size", "200000"]}
+
 
 def synth(dest: Path, *more: str) -> subprocess.Popen[str]:
     source = "phantom:fundus?count=8&size=96"
     return start("cli.degrade", "synth", source, dest, "--views", 3, "--recipe", "cofe-net-paper", *more)
 
 
-def test_synth_killed_anywhere(tmp_path: Path, tally: Tally, seed: int, everything: bool) -> None:
+@pytest.mark.parametrize("writer", WRITERS)
+def test_synth_killed_anywhere(writer: str, tmp_path: Path, tally: Tally, seed: int, everything: bool) -> None:
     rng = random.Random(seed)
     began = time.monotonic()
-    assert end(synth(tmp_path / "whole"))[0] == 0
+    assert end(synth(tmp_path / "whole", *WRITERS[writer]))[0] == 0
     longest = time.monotonic() - began
     expected = files(tmp_path / "whole")
     for number in range(60 if everything else 6):
         dest, name = tmp_path / f"out{number}", rng.choice(["SIGKILL", "SIGKILL", "SIGTERM", "SIGINT"])
-        process = synth(dest)
+        process = synth(dest, *WRITERS[writer])
         until = time.monotonic() + 60
         while not (dest / "recipe.toml").exists() and time.monotonic() < until and process.poll() is None:
             time.sleep(0.01)
@@ -105,11 +108,11 @@ def test_synth_killed_anywhere(tmp_path: Path, tally: Tally, seed: int, everythi
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, getattr(signal, name))
         _, said = end(process)
-        status, again = end(synth(dest, "--resume"))
+        status, again = end(synth(dest, *WRITERS[writer], "--resume"))
         problem = "" if status == 0 and files(dest) == expected else f"resumed with status {status}: {again[-500:]}"
         if "Traceback" in said:
             problem = said[-1500:]
-        tally.count(f"{name} after {delay:.2f} s, --fault-seed {seed}: {problem}" if problem else "")
+        tally.count(f"{writer}, {name} after {delay:.2f} s, --fault-seed {seed}: {problem}" if problem else "")
 
 
 # --- enhance train
