@@ -46,10 +46,10 @@ class MAGEConfig(Config):
         stage2, cab: False leaves out the second stage, or the channel attention ("w/o CAB").
         rsp: the network for structure: "agnet", "agnet-guided" (the published filter), or "none" ("w/o RSP"), which
             needs no vessel maps.
-        width, level_step, stage2_step: feature maps of the first level, more per level, more in stage 2 (MPRNet's for
+        width, level_step, stage2_step: channels of the first level, more per level, more in stage 2 (MPRNet's for
             deraining).
         num_cab: channel attention blocks in each of the three fundus attention blocks (MPRNet).
-        rsp_width: feature maps of the first level of the network for structure (AG-Net).
+        rsp_width: channels of the first level of the network for structure (AG-Net).
         split: the first encoder sees two halves of the image (paper).
         checkpointing: less memory for a third more work.
     """

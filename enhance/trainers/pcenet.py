@@ -34,7 +34,7 @@ class PCEConfig(Config):
             The constraint is 0 then.
         lpf: False is "w/o LPF": the encoder is fed plain images, not bands.
         lambda_c: weight of the feature pyramid constraint beside the L1 of images in [-1, 1] (paper); 0 is "w/o FPC".
-        width: feature maps of the first level (code).
+        width: channels of the first level (code).
     """
 
     steps: int = 840_800

@@ -39,10 +39,10 @@ class SSPConfig(Config):
         texture_weight: of the sum over the two branches, alpha (paper, garbled; the value is
             StillGAN's); 0 leaves it out.
         illumination_weight: beta, likewise.
-        width, depths, decoder: of the generator: ResNet-50 (paper), the decoder's feature maps (ours).
+        width, depths, decoder: of the generator: ResNet-50 (paper), channels of the decoder (ours).
         norm: of the encoder: "instance" (ours: a batch of four is small for batch norm, and good and bad images go
             through it apart) or "batch" (ResNet's), which needs a batch size of at least 2.
-        d_width: feature maps of the discriminator's first layer (StillGAN).
+        d_width: channels of the discriminator's first layer (StillGAN).
         d_layers: its layers with stride 2: 3 is what pix2pix and StillGAN call three layers, five convolutions; 1 is
             the paper's "three convolution layers" to the letter.
     """

@@ -40,8 +40,8 @@ class ZhaoConfig(Config):
             "image": the pixels, the paper's "w/o feature constraint"; "none".
         cycle_weight, identity_weight: beside the adversarial loss's 1, images in [-1, 1] (paper); 0 leaves them out.
         pool: generated images kept for each discriminator (CycleGAN).
-        width, blocks: of the generators: feature maps at full size (paper) and residual blocks (paper).
-        d_width: feature maps of the discriminators' first layer (PatchGAN).
+        width, blocks: of the generators: channels at full resolution (paper) and residual blocks (paper).
+        d_width: channels of the discriminators' first layer (PatchGAN).
     """
 
     steps: int = 110_000
