@@ -1,4 +1,4 @@
-"""SOURCE -> items: the images of a file, a folder, a text list or a phantom, each with its id."""
+"""Reading of the argument SOURCE: the images of a file, a folder, a text list, shards or phantoms, with ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOURCE is one of
 
 @dataclass(frozen=True)
 class Source:
-    """The items of SOURCE in order; how many files were left out, and the first of them; the folder or file itself."""
+    """The images of SOURCE in order; number and first names of the files left out; the folder or file itself."""
 
     items: Items
     others: int = 0
@@ -39,7 +39,7 @@ class Source:
 def open_source(
     text: str, window: image_io.Window | None = None, max_pixels: int = 100_000_000, limit: int | None = None
 ) -> Source:
-    """Reads what SOURCE names, as `degrade.stream.open_source` does. Nothing is decoded yet."""
+    """Open SOURCE with `degrade.stream.open_source`; its errors become refusals of the argument."""
     try:
         found = stream.open_source(text, window=window, max_pixels=max_pixels)
     except (stream.SourceError, ModuleNotFoundError) as error:

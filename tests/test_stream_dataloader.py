@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from torch import distributed, multiprocessing
 from torch.utils.data import DataLoader, IterableDataset
 
 import degrade
@@ -113,3 +114,19 @@ def test_a_stream_is_a_data_set_and_no_source():
     assert isinstance(stream(), IterableDataset)
     with pytest.raises(SourceError, match="a source is"):
         open_source(stream())
+
+
+def _process(rank, folder):
+    """One of two processes of torch.distributed, whose DataLoader starts its worker anew, without torch.distributed."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    ids = [id_ for batch in loader(stream(), 1, "spawn") for id_ in batch.ids]
+    (folder / f"{rank}.txt").write_text("\n".join(ids))
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_workers_know_the_process_that_started_them(tmp_path):
+    multiprocessing.spawn(_process, (tmp_path,), nprocs=2, daemon=False)
+    found = [(tmp_path / f"{rank}.txt").read_text().split() for rank in (0, 1)]
+    assert all(found)
+    assert sorted(found[0] + found[1]) == sorted(id_ for id_, _ in rows(stream()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,19 +27,15 @@ class Team:
     def first(self) -> bool:
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
-        """Every `size`-th item, from the `rank`-th on."""
-        return items[self.rank :: self.size]
-
     def tell(self, value: T) -> T:
-        """The first process's value, in every process."""
+        """Send the first process's value to every process."""
         values = [value]
         if self.size > 1:
             distributed.broadcast_object_list(values, src=0, group=self.group)
         return values[0]
 
     def gather(self, value: T) -> list[T]:
-        """Every process's value in the first process, which waits for all; nothing in the others."""
+        """Collect every process's value in the first process, which waits for all; nothing in the others."""
         if self.size == 1:
             return [value]
         values: list[Any] | None = [None] * self.size if self.first else None

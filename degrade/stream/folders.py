@@ -1,4 +1,4 @@
-"""Walking a folder with its links: every file once, in an order that the file system does not decide."""
+"""Search of a folder and its links for images: every file once, in sorted order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NAMED = 10
 
 @dataclass
 class LeftOut:
-    """What a source has passed over: how many things, and the names of the first few."""
+    """Things in a source that are no images of it: their number, and the names of the first few."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
 
     def add(self, name: str, reason: str = "") -> None:
-        """One more; the reason is for what one would not expect."""
+        """Count one more; a reason is given where it is not the suffix."""
         self.count += 1
         if len(self.names) < _NAMED:
             self.names.append(f"{name} ({reason})" if reason else name)
@@ -38,7 +38,7 @@ class _Folder:
 
 
 def find_images(root: Path) -> tuple[list[Path], LeftOut]:
-    """The files with the suffix of an image in a folder and below it, and what else there is.
+    """The files with the suffix of an image in a folder and below it, and the other things there.
 
     Linked folders are followed. One that can be reached in several ways is read once: under its own name if it lies
     below the root, else by the link with the fewest links before it, of these the first in sorted order. Hidden files
@@ -112,7 +112,7 @@ def _read_tree(
 
 
 def _oddity(entry: os.DirEntry[str]) -> str:
-    """What is unusual about something that is no folder; "" for a file."""
+    """Why something that is no folder is no regular file either; "" for a file."""
     if entry.is_file():
         return ""
     return "not a regular file" if os.path.exists(entry.path) else "a link to nothing"

@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from degrade.images import dicom, image_io
 
 _MOST = 2**16
-"""Frames of a file. One that claims more fails by name when it is read."""
+"""Largest number of frames of a file; a file with more is taken as one image, which fails when it is read."""
 
 _HEAD = 132
 
 
 def with_frames(paths: Iterable[Path]) -> Iterator[tuple[Path, int | None]]:
-    """Each path with each of its frames; with None where it has one image.
+    """Pairs of path and frame number; the number is None for files of one image.
 
     Only files named as DICOM, or as nothing known, are looked into, and of these only the header is read.
     """
@@ -27,7 +27,7 @@ def with_frames(paths: Iterable[Path]) -> Iterator[tuple[Path, int | None]]:
 
 
 def frame_name(name: str, frame: int) -> str:
-    """What a frame would be called as a file of its own.
+    """Name of a frame as if it were a file of its own.
 
     >>> frame_name("left/scan.dcm", 3)
     'left/scan_f003.dcm'
@@ -46,5 +46,5 @@ def _count(path: Path) -> int:
             return 1
         with open(path, "rb") as file:
             return dicom.count_frames(file) if dicom.is_dicom(file.read(_HEAD)) else 1
-    except (OSError, ValueError):  # told when it is read
+    except (OSError, ValueError):  # the error is reported when it is read
         return 1

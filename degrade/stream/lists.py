@@ -12,7 +12,7 @@ from degrade.text import TextError, read_text
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 _LARGEST = 1 << 30
 _LONGEST = 4096
-"""Bytes of a path: more than Linux takes."""
+"""Largest path, bytes; Linux takes no longer ones."""
 
 
 def read_list(path: Path) -> list[Path]:
