@@ -1,7 +1,7 @@
 """The baseline: degrading one image at a time with Pillow and OpenCV, the usual way.
 
-What scripts around the Cofe-Net degradation do for type 111 (illumination, spots, blur): 8-bit colour steps with
-Pillow's ImageEnhance, then OpenCV with full-frame blurs: one of a colour ring and one of a disk with kernels of 100
+What scripts around the Cofe-Net degradation do for type 111 (illumination, spots, blur): 8-bit color steps with
+Pillow's ImageEnhance, then OpenCV with full-frame blurs: one of a color ring and one of a disk with kernels of 100
 to 300 taps, one for each of 5 to 10 spots, and the last of the image. Lengths are those of a 512 frame, scaled with
 the image. Scripts leave NumPy its default, float64; float32 throughout is the kinder opponent, so both are timed.
 
@@ -38,7 +38,7 @@ def _odd(k: int) -> int:
     return k if k % 2 else k + 1
 
 
-def colour(image: Pixels, rng: Rng) -> Pixels:
+def color(image: Pixels, rng: Rng) -> Pixels:
     """Brightness, contrast and saturation of a uint8 (H, W, 3) image."""
     picture = Image.fromarray(image)
     picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.7, 1.2))
@@ -123,7 +123,7 @@ def degrade_image(image: Pixels, mask: Pixels, rng: Rng, dtype: type = np.float6
     (64, 64, 3)
     """
     inside = (mask > 0).astype(dtype)
-    x = colour(image, rng).astype(dtype) / 255
+    x = color(image, rng).astype(dtype) / 255
     x = halo(x, rng)
     x = hole(x, inside, rng)
     x = spots(x, rng)

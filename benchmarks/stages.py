@@ -1,6 +1,6 @@
 """Single stages of ours against the nearest single operation of other libraries, float32, on the same images.
 
-Blur and colour are the same operation everywhere and the table says how far apart the pictures are. Noise has the same
+Blur and color are the same operation everywhere and the table says how far apart the pictures are. Noise has the same
 sampling. Halo, hole and spots have no counterpart: albumentations' RandomSunFlare and Spatter, kornia's
 RandomGaussianIllumination and their like draw other things, so that their times would say nothing.
 """
@@ -131,7 +131,7 @@ def _blur(image: Tensor, arrays: Arrays) -> dict[str, Make]:
     )
 
 
-def _colour(image: Tensor, arrays: Arrays) -> dict[str, Make]:
+def _color(image: Tensor, arrays: Arrays) -> dict[str, Make]:
     eight_bit = [Image.fromarray((one * 255).round().astype(np.uint8)) for one in arrays]
 
     def kornia() -> peers.Call:
@@ -195,4 +195,4 @@ def _noise(image: Tensor, arrays: Arrays) -> dict[str, Make]:
     return batched | ({"albumentations, GaussNoise": albumentations} if arrays else {})
 
 
-OTHERS: dict[str, Others] = {"blur": _blur, "colour": _colour, "noise": _noise}
+OTHERS: dict[str, Others] = {"blur": _blur, "colour": _color, "noise": _noise}

@@ -37,7 +37,7 @@ RECIPES: Mapping[str, Preset] = {
     ),
     "cofe-net-paper": Preset(
         Fundus,
-        "Cofe-Net's fundus degradations as published: wider colour, 10 to 30 spots, noise",
+        "Cofe-Net's fundus degradations as published: wider color, 10 to 30 spots, noise",
         f"{_COFE_NET}; the published text and parameter files.\n"
         "The standard deviation of the noise is not published: 0 to 0.02 is ours.",
         {"brightness": _HALF, "contrast": _HALF, "saturation": _HALF, "spot_count": (10, 30), "noise": (0.0, 0.02)},

@@ -115,7 +115,7 @@ def _samples(image: ImageFile) -> NDArray[Any]:
         raise ImageError(f"{kind} pixels are not supported: convert them to 8 or 16 bits, which have a known range")
     arguments = image.tile[0][3] if image.format == "PPM" and image.mode == "RGB" else None
     if isinstance(arguments, tuple) and arguments[-1] > 255:
-        raise ImageError("PPM colour of more than 8 bits is not supported: convert the file to PNG or TIFF")
+        raise ImageError("PPM color of more than 8 bits is not supported: convert the file to PNG or TIFF")
     inverted, bits = tags.get(_PHOTOMETRIC) == 0, tags.get(_BITS, (16,))[0]
     image.load()
     if wide or image.mode.startswith("I;16"):

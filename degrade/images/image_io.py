@@ -185,7 +185,7 @@ def encode(image: Tensor, suffix: str, quality: int = 95) -> bytes:
 
     Args:
         image: uint8 or uint16 (C, H, W), C = 1 (grey) or 3 (RGB), on any device.
-        suffix: "png" or "tiff" (lossless, 8 or 16 bits), "jpeg" (full colour resolution) or "webp" (both lossy, 8
+        suffix: "png" or "tiff" (lossless, 8 or 16 bits), "jpeg" (full color resolution) or "webp" (both lossy, 8
             bits); "jpg" and "tif" too, with or without the dot. WebP has no grey: it comes back as RGB.
         quality: 1 to 100, of the lossy formats.
 

@@ -77,7 +77,7 @@ def decode(image: ImageFile, file: IO[bytes]) -> NDArray[np.uint16]:
         image.load()
         samples = np.asarray(image)
         return _join(samples[..., 0], samples[..., 1])
-    channels = channels.replace("RGBa", "RGBA")  # colours as stored: undoing an alpha would need both bytes at once
+    channels = channels.replace("RGBa", "RGBA")  # colors as stored: undoing an alpha would need both bytes at once
     _retile(image, f"{channels};16{order}")
     image.load()
     file.seek(0)
@@ -131,7 +131,7 @@ def encode_png(samples: NDArray[np.uint16]) -> bytes:
     filtered = np.empty((height, 1 + 6 * width), np.uint8)
     filtered[:, 0] = 3  # the Average filter's number
     np.subtract(rows, (average >> 1).astype(np.uint8), out=filtered[:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)  # 16 bits, colour type 2: RGB
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)  # 16 bits, color type 2: RGB
     data = _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 1))
     return _PNG_SIGNATURE + _chunk(b"IHDR", header) + data + _chunk(b"IEND", b"")
 

@@ -19,14 +19,14 @@ from degrade.ops.constants import REFERENCE_SIDE
 
 
 def taps(size: Tensor, sigma: Tensor, cells: float, reach: int) -> Tensor:
-    """The weights of one half of a truncated Gaussian kernel, centre first.
+    """The weights of one half of a truncated Gaussian kernel, center first.
 
     Args:
         size: (...,) width of the kernel as a fraction of the side: k / 512 for k taps at 512 pixels; at most
             1/512 (one tap) means no blur.
         sigma: (...,) standard deviation before cutting, as a fraction of the side; > 0.
         cells: number of grid cells (pixels) along the side.
-        reach: taps to either side of the centre that are returned; the kernel must fit, `reach_of` tells.
+        reach: taps to either side of the center that are returned; the kernel must fit, `reach_of` tells.
 
     Returns:
         (..., reach + 1): w_0, w_1, ... with w_0 + 2 (w_1 + w_2 + ...) = 1.
@@ -65,7 +65,7 @@ def gaussian_blur(image: Tensor, size: Tensor, sigma: Tensor, reach: tuple[int, 
         image: (B, C, H, W).
         size: (B, 2) width and height of the kernel, fractions of the shorter side.
         sigma: (B,) standard deviation before cutting, fraction of the shorter side.
-        reach: taps to either side of the centre along x and y that no kernel of the batch exceeds; found from
+        reach: taps to either side of the center along x and y that no kernel of the batch exceeds; found from
             `size` if not given, which waits for the device.
 
     Returns:

@@ -34,7 +34,7 @@ def blur(
 ) -> None:
     """clip(G(x)) times the mask (H, W), borders reflected, into rows begin to end - 1 of `out`, which may be `image`.
 
-    All arrays are float32 and C-contiguous; `x_half` and `y_half` are the taps of one half of the kernel, centre first.
+    All arrays are float32 and C-contiguous; `x_half` and `y_half` are the taps of one half of the kernel, center first.
     `window`, from `window_for`, is the same for all rows of an image, which come in order.
     """
     channels, height, width = image.shape

@@ -17,7 +17,7 @@ def disk(center: Tensor, radius: Tensor, size: tuple[int, int], softness: float 
     """Disks, 1 inside and 0 outside, on the pixels of a frame.
 
     Args:
-        center: (B, 2) as fractions of width and height; pixel i is centred at (i + 1/2) / W.
+        center: (B, 2) as fractions of width and height; pixel i is centered at (i + 1/2) / W.
         radius: (B,) fraction of the shorter side; the rim belongs to the disk.
         size: height and width of the frame in pixels.
         softness: width of the rim, a fraction of the shorter side, over which the disk falls off linearly; 0 is the
@@ -40,10 +40,10 @@ def offsets(center: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def rim(squared_distance: Tensor, radius: Tensor, softness: float) -> Tensor:
-    """The disk as a function of the squared distance to its centre; all in pixels, broadcasting."""
+    """The disk as a function of the squared distance to its center; all in pixels, broadcasting."""
     if softness == 0:
         return (squared_distance <= _rim_square(radius)).to(squared_distance.dtype)
-    distance = squared_distance.clamp_min(1e-12).sqrt()  # the root has no finite slope at the very centre
+    distance = squared_distance.clamp_min(1e-12).sqrt()  # the root has no finite slope at the very center
     return ((radius - distance) / softness + 0.5).clamp(0, 1)
 
 

@@ -26,7 +26,7 @@ def reach_of(size: Any, side: int) -> int:
 
 @kernel
 def taps(size: Any, sigma: Any, side: int) -> Array:
-    """`degrade.ops.blur.taps` of one kernel, as many as it has: of its half, centre first."""
+    """`degrade.ops.blur.taps` of one kernel, as many as it has: of its half, center first."""
     half, width, sigma = np.empty(reach_of(size, side) + 1, np.float32), _width(size, side), float(sigma) * side
     whole = math.floor((width - 1) / 2)
     variance = (width * width - 1) / 12
@@ -64,9 +64,9 @@ def wide_field(
     """A hard ring, blurred with reflected borders, as the lines that `field_rows` makes its rows of.
 
     Args:
-        center: x and y of the centre.
+        center: x and y of the center.
         inner, outer: radii; an inner one below 0 is none.
-        x_half, y_half: the taps of one half of the kernel, centre first.
+        x_half, y_half: the taps of one half of the kernel, center first.
         step: distance of the nodes at which the field is computed exactly; a power of two.
         rows: (H, W) to write to.
         out: (H, W), in whose memory the result is, if the step is above 1.
@@ -156,7 +156,7 @@ def _outputs(length: int, step: int) -> tuple[int, int]:
 
 @kernel
 def _extended(half: Array, extent: int) -> Array:
-    """The kernel on both sides of its centre, which is at `extent`; 0 beyond its taps."""
+    """The kernel on both sides of its center, which is at `extent`; 0 beyond its taps."""
     weights = np.zeros(2 * extent + 1, np.float32)
     for lag in range(min(len(half), extent + 1)):
         weights[extent + lag] = half[lag]

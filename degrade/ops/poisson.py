@@ -120,8 +120,8 @@ def normal_quantile(uniform: Tensor) -> Tensor:
     tail = torch.minimum(uniform, 1 - uniform)
     logarithm = ((1 - tail) * tail).log_().clamp_min_(_LOG_LEAST)
     z = logarithm.neg_().add_(1 - math.log(4)).to(torch.float32).sqrt_().mul_(0.25)
-    centred = ((uniform - 0.5) * 2).to(torch.float32)
-    return _polynomial(z, NUMERATOR).div_(_polynomial(z, DENOMINATOR)).mul_(centred)
+    centered = ((uniform - 0.5) * 2).to(torch.float32)
+    return _polynomial(z, NUMERATOR).div_(_polynomial(z, DENOMINATOR)).mul_(centered)
 
 
 def _large(rate: Tensor, uniform: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def parameters(key: Tensor, prefix: str, ranges: Mapping[str, tuple[float, float
 
 
 def axes(size: int) -> tuple[Tensor, Tensor]:
-    """x (1, N) and y (N, 1) of the pixels' centres, in fractions of the frame."""
+    """x (1, N) and y (N, 1) of the pixels' centers, in fractions of the frame."""
     axis = (torch.arange(size) + 0.5) / size
     return axis[None], axis[:, None]
 

@@ -1,6 +1,6 @@
 """Procedural fundus photographs: disc, macula, vessel trees and fundus texture, with vessel and field masks.
 
-Everything is drawn in fractions of the frame's side, noise included, so a key is one eye at any resolution. Colour
+Everything is drawn in fractions of the frame's side, noise included, so a key is one eye at any resolution. Color
 follows Beer and Lambert: a reflectance, dimmed by what lies before it (blood, macular pigment, choroidal vessels) at
 the strength that each absorbs red, green and blue.
 """
@@ -142,7 +142,7 @@ def _texture(key: Tensor, p: dict[str, float], size: int) -> Tensor:
 def _background(key: Tensor, p: dict[str, float], x: Tensor, y: Tensor, size: int) -> Tensor:
     """(3, N, N): pigment epithelium with its texture, choroidal vessels shining through, nerve fibres on top."""
     green = p["red"] * p["green"]
-    colour = torch.tensor([p["red"], green, green * p["blue"]])[:, None, None]
+    color = torch.tensor([p["red"], green, green * p["blue"]])[:, None, None]
     texture = _texture(key, p, size)
     # choroidal vessels are where a noise of their width passes through zero; broad, unsharp and reddish
     warp = _noise(key, "choroid_warp", 9, 9, size)
@@ -151,7 +151,7 @@ def _background(key: Tensor, p: dict[str, float], x: Tensor, y: Tensor, size: in
     strength = p["choroid"] * torch.tensor([-0.3, 1.0, 0.8])[:, None, None]
     tint = _noise(key, "tint", 5, 5, size) * torch.tensor([-0.01, 0.035, 0.05])[:, None, None]
     ripple = torch.tensor([0.7, 1.15, 1.0])[:, None, None]
-    return colour * texture**ripple * torch.exp(tint - strength * (choroid - 0.6))
+    return color * texture**ripple * torch.exp(tint - strength * (choroid - 0.6))
 
 
 def _lay_disc(
@@ -165,12 +165,12 @@ def _lay_disc(
     cup_rho = ((dx - 0.14 * p["disc"]) ** 2 + (dy * 0.92) ** 2).sqrt() / (p["disc"] * p["cup"])
     cup = torch.sigmoid((1 - cup_rho + 2 * wobble) / 0.16)
     temporal = (dx / p["disc"]).clamp(-1, 1)
-    rim_colour = torch.tensor([0.98, 0.68, 0.42])[:, None, None] * torch.exp(
+    rim_color = torch.tensor([0.98, 0.68, 0.42])[:, None, None] * torch.exp(
         temporal * torch.tensor([0.01, 0.08, 0.04])[:, None, None]
     )
-    cup_colour = torch.tensor([1.0, 0.88, 0.62])[:, None, None]
+    cup_color = torch.tensor([1.0, 0.88, 0.62])[:, None, None]
     grain = 1 + 0.03 * _noise(key, "disc_grain", 60, 60, size)
-    colour = (rim_colour * (1 - 0.85 * cup) + 0.85 * cup * cup_colour) * p["disc_light"] * grain
+    color = (rim_color * (1 - 0.85 * cup) + 0.85 * cup * cup_color) * p["disc_light"] * grain
     # light scattered by the disc, and a darker ring of pigment at its edge
     glow = torch.exp(-((rho - 1).clamp(min=0) / 0.55)) * torch.tensor([0.10, 0.08, 0.05])[:, None, None]
     pigment = 1 - 0.10 * torch.exp(-(((rho - 1.12) / 0.08) ** 2)) * (0.5 + 0.5 * temporal)
@@ -179,7 +179,7 @@ def _lay_disc(
     arcades = (angle.abs() / math.pi * 2.2 - 1).abs().clamp(max=1)  # fibres are thickest above and below
     sheen = p["fibres"] * (1 - arcades**2) * torch.exp(-(rho - 1).clamp(min=0) / 3.0) * (1 + 0.35 * streaks)
     sheen = sheen * torch.tensor([0.8, 1.0, 0.9])[:, None, None]
-    return (image * pigment + glow + sheen) * (1 - inside) + colour * inside
+    return (image * pigment + glow + sheen) * (1 - inside) + color * inside
 
 
 def _polar_noise(key: Tensor, angle: Tensor, distance: Tensor) -> Tensor:

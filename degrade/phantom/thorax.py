@@ -78,14 +78,14 @@ def _chest(key: Tensor, size: int) -> tuple[Tensor, Tensor]:
     floor = p["floor"] + p["lower"] * torch.sigmoid(side / 0.02)
     dome = floor + 1.9 * (u - 0.15).clamp(min=0) ** 2 + 1.2 * (0.15 - u).clamp(min=0) ** 2
     air = torch.minimum(cage, (dome - y) / (1 + 0.9 * (u - 0.15)).clamp(min=0.8))
-    centre = _mediastinum(p, side, y)
-    lungs = ((torch.minimum(air, -centre) > 0) & (u > 0.03)).float()
+    center = _mediastinum(p, side, y)
+    lungs = ((torch.minimum(air, -center) > 0) & (u > 0.03)).float()
 
     body = _soft((_body(p, u, y)), 0.05)
     total = body * (0.92 + 0.16 * torch.exp(-((u / 0.25) ** 2)))
     aerated = _soft(air, 0.035) * (0.82 + 0.18 * _soft(air, 0.12))
     total = total - p["lung"] * aerated
-    total = total + aerated * 0.62 * _soft(centre, 0.03) * (1 - 0.10 * torch.exp(-(((u - 0.13) / 0.06) ** 2)))
+    total = total + aerated * 0.62 * _soft(center, 0.03) * (1 - 0.10 * torch.exp(-(((u - 0.13) / 0.06) ** 2)))
     total = total + 0.26 * torch.sigmoid((0.046 - u) / 0.006) * body * (1 + 0.05 * torch.cos(2 * math.pi * y / 0.047))
     windpipe = torch.sigmoid((0.021 - (side + 0.004).abs()) / 0.004) * torch.sigmoid((0.36 - y) / 0.02)
     total = total - 0.14 * windpipe * torch.sigmoid((y - 0.05) / 0.02)
@@ -98,7 +98,7 @@ def _chest(key: Tensor, size: int) -> tuple[Tensor, Tensor]:
     depth, _, _ = vessels.draw(_tree(p, itertools.cycle(numbers).__next__), size)
     tree = plane.blur(depth[vessels.ARTERY], 0.0016 * size) + 0.6 * plane.blur(depth[vessels.ARTERY], 0.006 * size)
     hila = torch.exp(-(((u - 0.085) / 0.035) ** 2) - ((y - 0.47) / 0.07) ** 2)
-    total = total + aerated * (0.095 * p["vessels"] * tree + 0.13 * hila) * (1 - 0.6 * _soft(centre, 0.03))
+    total = total + aerated * (0.095 * p["vessels"] * tree + 0.13 * hila) * (1 - 0.6 * _soft(center, 0.03))
     total = total + plane.texture(key, "phantom.chest.texture", _OCTAVES, size) * (0.35 * body + 0.65 * aerated)
 
     image = 0.035 + 0.93 * (1 - torch.exp(-1.55 * p["gain"] * total.clamp(min=0) ** 1.35))

@@ -34,10 +34,10 @@ class Anatomy:
     """Where the vessels come from and what they go around.
 
     Attributes:
-        disc: centre (x, y) of the optic disc.
+        disc: center (x, y) of the optic disc.
         disc_radius: its radius.
-        macula: centre (x, y) of the macula, to the right of the disc.
-        reach: distance from the frame's centre beyond which nothing needs to grow.
+        macula: center (x, y) of the macula, to the right of the disc.
+        reach: distance from the frame's center beyond which nothing needs to grow.
         tortuosity: how much vessels wind; 1 is usual.
     """
 

@@ -116,7 +116,7 @@ class Cornea(Degradation):
 def surface(shape: Tensor, height: int, width: int) -> Tensor:
     """Quadratic surfaces over a frame: (B, 6) coefficients of 1, x, y, x^2, xy, y^2 -> (B, 1, H, W).
 
-    x and y go from -1 to 1 between the frame's edges; pixels are taken at their centres.
+    x and y go from -1 to 1 between the frame's edges; pixels are taken at their centers.
     """
     x, y = (((torch.arange(n, device=shape.device, dtype=shape.dtype) + 0.5) * (2 / n) - 1) for n in (width, height))
     return _quadratic(shape, x, y)

@@ -68,7 +68,7 @@ def degrade_images(
         if bits & ILLUMINATION:
             brightness, contrast, saturation = row[at.BRIGHTNESS], row[at.CONTRAST], row[at.SATURATION]
             middle, most = cpu_stages.mean_luma(source, patterns[i], brightness)
-            mean = cpu_stages.colour(source, np.float32(middle), brightness, contrast, saturation, picture)
+            mean = cpu_stages.color(source, np.float32(middle), brightness, contrast, saturation, picture)
             mean = _halo(row, mean, interpolate, weights, lines, plane, picture)
             mean /= max(cpu_stages.mean_of(mask[i]), 1e-6)
             depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)

@@ -150,7 +150,7 @@ def _hole(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
 
 @strict_kernel
 def _spots(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]:
-    """From the numbers of the count, then N radii, N centres and N kernels' widths and heights."""
+    """From the numbers of the count, then N radii, N centers and N kernels' widths and heights."""
     batch, count = len(u), u.shape[1] // 5
     center, kernels = np.empty((batch, count, 2), np.float32), np.empty((batch, count, 2), np.float32)
     radii, heights, sigmas = _rows(batch, count), _rows(batch, count), _rows(batch, count)

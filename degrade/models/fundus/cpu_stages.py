@@ -77,7 +77,7 @@ def mean_luma(image: Array, bits: NDArray[np.uint32], brightness: Any) -> tuple[
 
 
 @kernel
-def colour(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: Any, out: Array) -> float:
+def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: Any, out: Array) -> float:
     """Brightness, contrast about the mean luma, and saturation, into `out`; returns the mean of the result."""
     channels, height, width = image.shape
     total = 0.0
@@ -113,7 +113,7 @@ def colour(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: 
 
 @kernel
 def halo(image: Array, light: Array, lines: Array, weights: Array) -> float:
-    """clip(x + light ring) in place, light (C,) a colour, the ring of `wide_field`; returns the mean of the result."""
+    """clip(x + light ring) in place, light (C,) a color, the ring of `wide_field`; returns the mean of the result."""
     channels, height, width = image.shape
     field = np.empty((_ROWS, width), np.float32)
     total = 0.0

@@ -50,7 +50,7 @@ SPOTS_AT = tl.constexpr(at.SPOTS_AT)
 _SMALLEST = tl.constexpr(REFERENCE_SIDE**-2)
 RIM = tl.constexpr(1 + 1e-6)  # of a radius' square; see `fields._rim_square`
 _SCALE = tl.constexpr(1024.0)  # keeps the taps of wide kernels from the coarse end of half precision
-_CHUNK = tl.constexpr(128)  # sums are made of chunks of this many, from the centre outwards, in tables of any length
+_CHUNK = tl.constexpr(128)  # sums are made of chunks of this many, from the center outwards, in tables of any length
 _ACROSS, _DOWN = (32, 64), (64, 128, 32)
 OPTIONS = {"num_warps": 8}
 
@@ -101,7 +101,7 @@ def fields(rows: Tensor, made: Tables, spots: int, size: tuple[int, int]) -> Ten
 
 @triton.jit
 def _box(size, side):
-    """Whole taps to either side of a kernel's centre, and the weight of the fractional pair beyond; see `taps`."""
+    """Whole taps to either side of a kernel's center, and the weight of the fractional pair beyond; see `taps`."""
     cells = side.to(tl.float32)
     width = tl.sqrt_rn(1.0 + cells * cells * tl.maximum(size * size - _SMALLEST, 0.0))
     variance = (width * width - 1.0) / 12.0

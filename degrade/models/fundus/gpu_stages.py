@@ -1,12 +1,12 @@
 """The pixels of the Cofe-Net chain: what `fundus.stages` does, in as few passes over the image as its means allow.
 
-Contrast needs the mean luma, the halo the mean of what colour makes, the hole the mean of what the halo makes. Each
+Contrast needs the mean luma, the halo the mean of what color makes, the hole the mean of what the halo makes. Each
 is a pass that only reads: it computes the pixels anew from the image, which is cheaper than having written them, and
 leaves one sum per program, which every program of the next pass adds up in the same order (no atomic additions: the
 bits hang on nothing but the sample). The last of them writes; the blur takes one pass per axis.
 
-    sums 0: luma of the brightened image, and the mask; 1: after colour; 2: after colour and halo
-    light:  colour, halo, hole, spots -> for the blur; or times the mask -> the result, for samples without a blur
+    sums 0: luma of the brightened image, and the mask; 1: after color; 2: after color and halo
+    light:  color, halo, hole, spots -> for the blur; or times the mask -> the result, for samples without a blur
     blur:   along y, then along x, clipped, times the mask -> the result
     noise:  the normals and the mask, if a recipe has noise: one Philox block serves four pixels, far apart
 
@@ -98,7 +98,7 @@ def _parts(partial, slot, parts):
 
 
 @triton.jit
-def _colour(red, green, blue, row, mean):
+def _color(red, green, blue, row, mean):
     factor, contrast, saturation = tl.load(row + BRIGHTNESS), tl.load(row + CONTRAST), tl.load(row + SATURATION)
     red, green, blue = _clip(factor * red), _clip(factor * green), _clip(factor * blue)
     red, green = _clip(mean + contrast * (red - mean)), _clip(mean + contrast * (green - mean))
@@ -123,7 +123,7 @@ def sums(
     image, mask, fields, rows, partial, row_stride, pixels, parts, span,
     STAGE: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One sum per program over `span` pixels, into the slots 0 (luma) and 3 (mask), 1 (colour) or 2 (halo)."""
+    """One sum per program over `span` pixels, into the slots 0 (luma) and 3 (mask), 1 (color) or 2 (halo)."""
     number = _turn(STAGE == 1)
     sample = (number // parts).to(tl.int64)
     part = number % parts
@@ -148,7 +148,7 @@ def sums(
             total += _luma(_clip(factor * red), _clip(factor * green), _clip(factor * blue))
             field += tl.load(mask + sample * pixels + place, mask=inside, other=0.0)
         else:
-            red, green, blue = _colour(red, green, blue, row, mean)
+            red, green, blue = _color(red, green, blue, row, mean)
             if STAGE == 2:
                 ring = tl.load(fields + sample * 2 * pixels + place, mask=inside, other=0.0).to(tl.float32)
                 red, green, blue = _halo(red, green, blue, row, lit, ring, CHANNELS)
@@ -188,7 +188,7 @@ def light(
         area = 3.0 * tl.maximum(tl.sum(_parts(partial, 3, parts)), 1.0 / CHANNELS)
         mean = tl.sum(haloed) / area
         luma_mean, lit_mean = tl.sum(luma) / pixels, tl.sum(lit) / (3.0 * pixels)
-        red, green, blue = _colour(red, green, blue, row, luma_mean)
+        red, green, blue = _color(red, green, blue, row, luma_mean)
         red, green, blue = _halo(red, green, blue, row, lit_mean, ring, CHANNELS)
         amplitude = tl.load(row + HOLE_DEPTH) + tl.load(row + HOLE_SLOPE) * mean
         dark *= tl.where(mean > tl.load(row + HOLE_THRESHOLD), amplitude, 0.0)

@@ -37,7 +37,7 @@ def chain(
     def gate(bit: int, changed: Tensor, before: Tensor) -> Tensor:
         return torch.where(((p["type"] & bit) != 0).view(-1, 1, 1, 1), changed, before)
 
-    lit = colour(image, p, emulate_8bit)
+    lit = color(image, p, emulate_8bit)
     lit = hole(halo(lit, p, softness), p, mask, softness)
     image = gate(ILLUMINATION, lit, image)
     image = gate(SPOTS, spots(image, p, spot_reach, softness), image)
@@ -48,7 +48,7 @@ def chain(
     return tone.truncate(image) if emulate_8bit else image
 
 
-def colour(image: Tensor, p: Parameters, emulate_8bit: bool = False) -> Tensor:
+def color(image: Tensor, p: Parameters, emulate_8bit: bool = False) -> Tensor:
     """Brightness, contrast, saturation, in this order."""
     image = tone.brightness(tone.quantise(image) if emulate_8bit else image, p["brightness"], emulate_8bit)
     image = tone.contrast(image, p["contrast"], emulate_8bit)
@@ -56,7 +56,7 @@ def colour(image: Tensor, p: Parameters, emulate_8bit: bool = False) -> Tensor:
 
 
 def halo(image: Tensor, p: Parameters, softness: float = 0.0) -> Tensor:
-    """Light leak: clip(x + mean(x) colour G(ring)), ring = |disk(inner) - disk(outer)|, mean over the frame."""
+    """Light leak: clip(x + mean(x) color G(ring)), ring = |disk(inner) - disk(outer)|, mean over the frame."""
     size = (image.shape[-2], image.shape[-1])
     inner, outer = (disk(p["halo_center"], p[radius], size, softness) for radius in ("halo_inner", "halo_outer"))
     kernel = p["halo_kernel"][:, None].expand(-1, 2)
@@ -109,12 +109,12 @@ def noise(image: Tensor, p: Parameters, normals: Tensor) -> Tensor:
 
 
 def halo_light(color: Tensor, channels: int) -> Tensor:
-    """(B, 3) -> (B, C): the colour of the light leak; its luma for grey images."""
+    """(B, 3) -> (B, C): the color of the light leak; its luma for grey images."""
     return color if channels == 3 else tone.luma(color[:, :, None, None]).view(-1, 1)
 
 
 def spot_reach(radius: float, kernel: float, side: int, softness: float = 0.0) -> tuple[int, int]:
-    """Pixels from a spot's centre to the end of its patch, and of its kernel, for radii and kernels up to these."""
+    """Pixels from a spot's center to the end of its patch, and of its kernel, for radii and kernels up to these."""
     reach = reach_of(kernel, side)
     return int((radius + softness) * side) + 2 + reach, reach
 

@@ -80,7 +80,7 @@ def halo_color(tint: Tensor) -> Tensor:
 
 
 def halo_geometry(center: Tensor, inner: Tensor, outer: Tensor, frame: tuple[float, float]) -> Parameters:
-    """The halo from its centre (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
+    """The halo from its center (B, 2) and its two diameters (B,), in pixels of a frame (width, height)."""
     side, size = min(frame), _table(frame, center)
     offset = (center - size / 2).abs().amax(dim=1)
     kernel = (side + 2 * offset - inner).abs().floor().clamp_max(WIDEST * side - 1)

@@ -74,13 +74,13 @@ def normal_quantile(word):
     """The w with P(N(0, 1) <= w) = (word + 1/2) 2^-32, in float32: `degrade.ops.poisson.normal_quantile`."""
     # both tails, 2 min(u, 1 - u), and 2 u - 1
     tails = tl.fma(tl.minimum(word, word ^ 0xFFFFFFFF).to(tl.float32), 2.0**-31, 2.0**-32)
-    centred = tl.fma((word ^ 0x80000000).to(tl.int32, bitcast=True).to(tl.float32), 2.0**-31, 2.0**-32)
+    centered = tl.fma((word ^ 0x80000000).to(tl.int32, bitcast=True).to(tl.float32), 2.0**-31, 2.0**-32)
     z = tl.sqrt(tl.fma(log(tails * (2.0 - tails)), -0.0625, 0.0625))  # a quarter of the reference's z
     top, bottom = polynomial(z, _NUMERATOR), polynomial(z, _DENOMINATOR)
     root = tl.rsqrt(bottom)  # it lies in [0.5, 31]: the square is an inverse, good but for one step of Newton's
     inverse = root * root
     ratio = top * inverse
-    return tl.fma(tl.fma(-bottom, ratio, top), inverse, ratio) * centred
+    return tl.fma(tl.fma(-bottom, ratio, top), inverse, ratio) * centered
 
 
 @triton.jit
