@@ -32,6 +32,7 @@ class Parameter:
         neutral: the value at which its stage changes nothing; None where no single value does.
         stage: the stage that reads it.
         differentiable: whether `apply` has a gradient in it (real parameters only).
+        from_setting: drawn uniformly from the setting of the same name, without further steps.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Parameter:
     neutral: float | None = None
     stage: str = ""
     differentiable: bool = True
+    from_setting: bool = False
 
     @property
     def dtype(self) -> torch.dtype:

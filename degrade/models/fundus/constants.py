@@ -9,12 +9,6 @@ BLUR, SPOTS, ILLUMINATION = 4, 2, 1
 TINTS = ((251, 249, 246), (141, 238, 238), (177, 195, 147))
 """Colors of the light leak, of 255: white, cyan, green-yellow."""
 
-PLAIN = (
-    *("brightness", "contrast", "saturation", "halo_strength"),
-    *("hole_depth", "hole_slope", "hole_threshold", "noise"),
-)
-"""Parameters that are drawn from the setting of the same name as it is."""
-
 WIDEST = 2
 """Largest kernel of halo and hole, in units of the side: wider ones would be reflected at the borders twice."""
 

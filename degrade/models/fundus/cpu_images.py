@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import kernel
 from degrade.jit.threads import take
-from degrade.models.fundus import columns as at
 from degrade.models.fundus import cpu_stages
+from degrade.models.fundus import table as at
 from degrade.models.fundus.constants import BLUR, ILLUMINATION, SMOOTH, SPOTS
 from degrade.models.fundus.cpu_spots import add_spot, disk_lines
 from degrade.ops.blur_cpu import ROWS, blur, window_for

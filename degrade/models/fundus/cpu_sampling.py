@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.jit.compiler import strict_kernel
-from degrade.models.fundus.constants import PLAIN, TINTS, WIDEST
+from degrade.models.fundus.constants import TINTS, WIDEST
 from degrade.models.fundus.streams import streams, type_ends
+from degrade.models.fundus.table import PLAIN
 from degrade.ops.constants import REFERENCE_SIDE
 from degrade.parameters import Parameters
 from degrade.rng import keyed
@@ -39,26 +40,26 @@ _RANGES = (
 )
 
 _NAMES = (
-    *PLAIN,
     *("halo_color", "halo_center", "halo_inner", "halo_outer", "halo_kernel", "halo_sigma"),
     *("hole_center", "hole_radius", "hole_kernel", "hole_sigma"),
     *("spot_center", "spot_radius", "spot_height", "spot_kernel", "spot_sigma"),
     *("blur_sigma", "blur_kernel"),
     *("type", "spot_count", "noise_key"),
 )
-"""Of what `_draw` returns."""
+"""Names of what `_draw` returns, behind the parameters that are drawn as they are."""
 
 
 def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
     """As `sampling.define`."""
     scale = REFERENCE_SIDE / min(height, width)
-    drawn = _draw(words_of(keys), *_plan(tuple(settings.items())), (width * scale, height * scale))
-    return {name: torch.from_numpy(values) for name, values in zip(_NAMES, drawn, strict=True)}
+    plain, *others = _draw(words_of(keys), *_plan(tuple(settings.items())), (width * scale, height * scale))
+    named = [*zip(PLAIN, plain, strict=True), *zip(_NAMES, others, strict=True)]
+    return {name: torch.from_numpy(values) for name, values in named}
 
 
 @functools.lru_cache(maxsize=64)
 def _plan(settings: tuple[tuple[str, Value], ...]) -> tuple[Any, Any, Any, Ends, Any]:
-    """What `_draw` asks for between keys and frame: all that hangs on the settings alone."""
+    """What `_draw` asks for between keys and frame: all that depends on the settings alone."""
     values = dict(settings)
     counters, wanted = keyed.layout(tuple(streams(values).items()), torch.device("cpu"))
     ranges = tuple(np.array([ends(values[name]) for name in names], np.float64) for names in _RANGES)
@@ -70,7 +71,7 @@ def _plan(settings: tuple[tuple[str, Value], ...]) -> tuple[Any, Any, Any, Ends,
 def _draw(
     keys: Any, counters: Any, wanted: Any, noise: Any, types: Ends, ranges: tuple[Ends, ...], frame: tuple[float, float]
 ) -> tuple[Any, ...]:
-    """The parameters of keys (B,), as `_NAMES` says.
+    """The parameters of keys (B,): the plain ones (P, B), then those of `_NAMES`.
 
     Args:
         counters, wanted: of the uniform numbers, whose streams `streams` lists.
@@ -82,21 +83,25 @@ def _draw(
     u = uniform_words(keys, counters, wanted)
     plain, halo, hole, blur, spots = ranges
     noise_keys = fold_words(keys, noise[:1], noise[1], noise[2]).view(np.int64)
+    rest = 14 + len(plain)
+    made = (_plain(u[:, 14:rest], plain),)
     return (
-        _plain(u[:, 1:9], plain)
-        + _halo(u[:, 9:14], halo, frame)
-        + _hole(u[:, 14:19], hole, frame)
-        + _spots(u[:, 22:], spots, frame)
-        + _blur(u[:, 19:22], blur)
-        + (_counts(types, u[:, 0]), _counts(spots[0], u[:, 22]), noise_keys)
+        made
+        + _halo(u[:, 1:6], halo, frame)
+        + _hole(u[:, 6:11], hole, frame)
+        + _spots(u[:, rest:], spots, frame)
+        + _blur(u[:, 11:14], blur)
+        + (_counts(types, u[:, 0]), _counts(spots[0], u[:, rest]), noise_keys)
     )
 
 
 @strict_kernel
-def _plain(u: Any, ranges: Ends) -> tuple[Array, ...]:
-    first = _uniforms(ranges[0], u[:, 0]), _uniforms(ranges[1], u[:, 1]), _uniforms(ranges[2], u[:, 2])
-    second = _uniforms(ranges[3], u[:, 3]), _uniforms(ranges[4], u[:, 4]), _uniforms(ranges[5], u[:, 5])
-    return first + second + (_uniforms(ranges[6], u[:, 6]), _uniforms(ranges[7], u[:, 7]))
+def _plain(u: Any, ranges: Ends) -> Array:
+    made = np.empty((len(ranges), len(u)), np.float32)
+    for n in range(len(ranges)):
+        for i in range(len(u)):
+            made[n, i] = _uniform(ranges[n], u[i, n])
+    return made
 
 
 @strict_kernel
@@ -196,14 +201,6 @@ def _row(batch: int) -> Array:
 @strict_kernel
 def _rows(batch: int, count: int) -> Array:
     return np.empty((batch, count), np.float32)
-
-
-@strict_kernel
-def _uniforms(ends: Any, u: Any) -> Array:
-    made = np.empty(len(u), np.float32)
-    for i in range(len(u)):
-        made[i] = _uniform(ends, u[i])
-    return made
 
 
 @strict_kernel

@@ -8,7 +8,7 @@ they are needed and multiplied by the tensor cores: half precision with float32 
 The kernels of a sample (halo, hole x, hole y, blur x, blur y, then x and y of every spot) have a record each in one
 table: L taps w(0) ... w(L - 1), then the running sum Q(t) = w(-L) + ... + w(t - 1) for t = 1 - L ... L. L is known on
 the host; what lies beyond a kernel's own reach is 0, or 1, exactly, so no bit of a result depends on L. The parameters
-of a sample are one row of the packed table (`columns`).
+of a sample are one row of the packed table (`table`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from degrade.models.fundus import columns as at
 from degrade.models.fundus import constants
+from degrade.models.fundus import table as at
 from degrade.ops.blur import reach_of
 from degrade.ops.constants import REFERENCE_SIDE
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from degrade.models.fundus import columns as at
+from degrade.models.fundus import table as at
 from degrade.models.fundus.gpu_fields import RIM, SPOTS_AT, reach_in, running
 
 _CENTER, _RADIUS = tl.constexpr(at.SPOT_CENTER), tl.constexpr(at.SPOT_RADIUS)

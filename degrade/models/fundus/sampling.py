@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from degrade.backend import Operation, run
-from degrade.models.fundus.constants import PLAIN, TINTS, WIDEST
+from degrade.models.fundus.constants import TINTS, WIDEST
 from degrade.models.fundus.streams import streams, type_ends
+from degrade.models.fundus.table import PLAIN
 from degrade.ops.constant import constant
 from degrade.ops.constants import REFERENCE_SIDE
 from degrade.parameters import Parameters

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from degrade.models.fundus.constants import PLAIN, TYPES
+from degrade.models.fundus.constants import TYPES
+from degrade.models.fundus.table import PLAIN
 from degrade.settings import Value, ends
 
 _HALO = {"halo_tint": 1, "halo_center": 2, "halo_diameter": 1, "halo_spread": 1}
@@ -16,7 +17,7 @@ def streams(settings: Mapping[str, Value]) -> dict[str, int]:
     """How many uniform numbers are drawn of each stream; `cpu_sampling` relies on the order."""
     most = int(ends(settings["spot_count"])[1])
     spots = {"spot_count": 1, "spot_radius": most, "spot_center": 2 * most, "spot_kernel": 2 * most}
-    return {"type": 1, **dict.fromkeys(PLAIN, 1), **_HALO, **_HOLE, **_BLUR, **spots}
+    return {"type": 1, **_HALO, **_HOLE, **_BLUR, **dict.fromkeys(PLAIN, 1), **spots}
 
 
 def type_ends(settings: Mapping[str, Value]) -> tuple[float, float]:
