@@ -21,7 +21,6 @@ def noise(
     threads: Sequence[int] = (2, 1),
     rounds: int = 9,
     device: str = "cpu",
-    compiled: bool = True,
 ) -> list[Row]:
     """Milliseconds an image, grey, float32, unclipped; uniform on [0, 1], eta and sigma drawn from X-BDCNN's ranges.
 
@@ -34,11 +33,12 @@ def noise(
     d = degrade.recipe("x-bdcnn", clip=False)
     p = {name: value.to(device) for name, value in d.draw(degrade.make_keys(0, batch), side, side).items()}
     candidates = _others(image, p["eta"] * LEVELS, p["sigma"] / LEVELS)
-    candidates["ours, as it is"] = lambda: lambda: d.apply(image, p)
-    if compiled:
-        faster = degrade.recipe("x-bdcnn", clip=False)
-        faster.compile()
-        candidates["ours, compile()"] = lambda: lambda: faster.apply(image, p)
+
+    def definition() -> object:
+        with degrade.backend("reference"):
+            return d.apply(image, p)
+
+    candidates |= {"ours": lambda: lambda: d.apply(image, p), "ours, the definition in torch": lambda: definition}
     calls, reasons = peers.ready(candidates)
     both = {(count, name): call for count in threads for name, call in calls.items()}
     try:

@@ -37,7 +37,7 @@ SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of r
     "batches": (partial(scaling.batches, (1, 2, 3), 64, 1), 4),
     "recipes": (partial(recipes.recipes, 64, 2, 1), 6),
     "synth": (partial(recipes.synth, 2, 64, 1), 1),
-    "noise": (partial(noise.noise, 64, 2, (1,), 1, compiled=False), 4),
+    "noise": (partial(noise.noise, 64, 2, (1,), 1), 5),
     "overhead": (partial(streams.overhead, 64, 2, (4, 8), 1), 1),
     "shares": (partial(streams.shares, 64, 2, 1), 4),
     "decoding": (partial(streams.decoding, 64, 2, 6, (0,)), 1),
@@ -95,10 +95,10 @@ def test_what_is_not_installed_has_a_row_that_says_so(monkeypatch: pytest.Monkey
     table = {row["what"]: row["ms"] for row in stages.stages(64, 2, 1)}
     assert table["kornia, gaussian_blur2d"] == table["albumentations, GaussianBlur"] == "not installed"
     assert isinstance(table[stages.OURS], Spread)
-    absent = {row["noise"]: row for row in noise.noise(64, 2, (1,), 1, compiled=False)}
+    absent = {row["noise"]: row for row in noise.noise(64, 2, (1,), 1)}
     assert absent[noise.DEEPINV]["ms"] == "not installed"
-    assert absent["ours, as it is"]["as deepinv"] is None
-    assert absent["ours, as it is"]["ours / fastest peer"] > 0
+    assert absent["ours"]["as deepinv"] is None
+    assert absent["ours"]["ours / fastest peer"] > 0
     script = {row["path"]: row for row in chain.chain((64,), 2, (1,), 1)}
     assert script[chain.SCRIPT]["ms"] == "not installed"
     assert script["default"]["times faster than script"] is None

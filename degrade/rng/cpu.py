@@ -112,9 +112,9 @@ def add_normals(image: Array, scale: Any, key: Any, stream: Any) -> None:
     normals = np.empty((4, BLOCK), np.float32)
     for start in range(0, blocks, BLOCK):
         here = min(BLOCK, blocks - start)
-        _blocks(drawn, start, key, stream)
+        word_blocks(drawn, start, key, stream)
         for pair in range(2):
-            _gaussian(drawn[2 * pair], drawn[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
+            normal_pairs(drawn[2 * pair], drawn[2 * pair + 1], normals[2 * pair], normals[2 * pair + 1])
         for lane in range(4):  # number i is lane i // blocks of block i % blocks
             first = lane * blocks + start
             part, added = image[first : min(first + here, count)], normals[lane]
@@ -123,7 +123,7 @@ def add_normals(image: Array, scale: Any, key: Any, stream: Any) -> None:
 
 
 @kernel
-def _blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) -> None:
+def word_blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) -> None:
     """`BLOCK` blocks from number `start` on; fewer than 2**32 in all."""
     a, b, c, d = words[0], words[1], words[2], words[3]
     k0, k1 = key & np.uint64(0xFFFFFFFF), key >> np.uint64(32)
@@ -134,7 +134,7 @@ def _blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) -> Non
 
 
 @kernel
-def _gaussian(first: NDArray[np.uint32], second: NDArray[np.uint32], cosine: Array, sine: Array) -> None:
+def normal_pairs(first: NDArray[np.uint32], second: NDArray[np.uint32], cosine: Array, sine: Array) -> None:
     """Two normals from two words (Box and Muller), for each of a block; see `degrade.ops.gaussian.gaussian`."""
     bits = cosine.view(np.int32)
     for j in range(len(first)):

@@ -1,11 +1,11 @@
-"""The noise against its model; each check has a twin with a planted defect that it must reject.
+"""The noise of every backend against its model; each check has a twin with a planted defect that it must reject.
 
 False-alarm rate of each result: 1e-6, at fixed seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import degrade
 from degrade import make_keys
+from degrade.backend import choose
 from degrade.models.poisson_gaussian import reference as pixel_noise
 from degrade.ops.poisson import poisson
 from degrade.rng import keyed
@@ -25,9 +27,19 @@ from tests.statistics import defects
 RATES = [0.05, 0.5, 1.0, 5.0, 12.0, 30.0, 100.0, 500.0, 2000.0, 1e5]
 
 
+@pytest.fixture(params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The definition and the loops, one after the other."""
+    with degrade.backend(request.param):
+        yield request.param
+
+
+every_backend = pytest.mark.usefixtures("backend")
+
+
 def counts_of(noise_function: NoiseFunction, rate: float) -> Tensor:
     """400,000 counts of a function of eta 1 / 255, so that a photon is 1."""
-    image = torch.full((4, 1, 316, 316), rate, dtype=torch.float64)
+    image = torch.full((4, 1, 316, 316), rate)
     return noise_function(image, make_keys(5, 4))
 
 
@@ -35,37 +47,43 @@ def failed(results: list[CheckResult]) -> list[str]:
     return [result.message for result in results if not result]
 
 
+@every_backend
 @pytest.mark.parametrize("rate", RATES)
 def test_counts(rate: float) -> None:
     result = check_counts(counts_of(defects.right(1 / 255, 0.0), rate).round(), rate)
     assert result, result.message
 
 
+@every_backend
 @pytest.mark.parametrize("rate", [rate for rate in RATES if rate < 400])
 def test_counts_reject_the_normal_approximation(rate: float) -> None:
     assert not check_counts(counts_of(defects.normal_approximation(1 / 255, 0.0, whole=True), rate).round(), rate)
 
 
+@every_backend
 @pytest.mark.parametrize("rate", RATES)
 def test_counts_reject_a_rate_that_is_off(rate: float) -> None:
     """By 2 % and two hundredths, at least six standard errors of the mean at every rate."""
     assert not check_counts(counts_of(defects.right(1 / 255, 0.0), rate * 1.02 + 0.02).round(), rate)
 
 
+@every_backend
 @pytest.mark.parametrize("rate", [rate for rate in RATES if rate >= 1])
 def test_counts_reject_a_variance_that_is_off(rate: float) -> None:
     """2 % more variance about the same mean: pixels whose rates vary a little. (Below 1 that is too rare to see.)"""
-    image = torch.full((4, 1, 316, 316), rate, dtype=torch.float64)
-    normal = keyed.normals(make_keys(6, 4), "defect", (1, 316, 316), torch.float64)
+    image = torch.full((4, 1, 316, 316), rate)
+    normal = keyed.normals(make_keys(6, 4), "defect", (1, 316, 316))
     varied = (image + (0.02 * rate) ** 0.5 * normal).clamp_min(0)
     assert not check_counts(counts_of(lambda _, keys: defects.right(1 / 255, 0.0)(varied, keys), rate).round(), rate)
 
 
+@every_backend
 @pytest.mark.parametrize(("eta", "sigma"), [(0.4, 5.0), (1.9, 0.0), (0.05, 1.0), (0.4, 20.0), (100.0, 0.5)])
 def test_the_model(eta: float, sigma: float) -> None:
     assert not failed(check_poisson_gaussian(defects.right(eta, sigma), eta, sigma))
 
 
+@every_backend
 @pytest.mark.parametrize(
     ("defect", "eta", "sigma", "seen_by"),
     [
@@ -92,6 +110,7 @@ def test_the_model_rejects(
     assert any(name.startswith(seen_by) for name in (result.name for result in results if not result))
 
 
+@every_backend
 def test_the_gaussian_part() -> None:
     """Kolmogorov and Smirnov, on black, where there are no photons."""
     ones = torch.ones(4)
@@ -100,6 +119,7 @@ def test_the_gaussian_part() -> None:
     assert check_normal(keyed.normals(make_keys(0, 4), "any", (1, 300, 301)))
 
 
+@every_backend
 @pytest.mark.parametrize("scale", [1.02, 0.98])
 def test_the_gaussian_part_rejects_a_variance_that_is_off(scale: float) -> None:
     ones = torch.ones(4)
@@ -107,6 +127,7 @@ def test_the_gaussian_part_rejects_a_variance_that_is_off(scale: float) -> None:
     assert not check_normal(z)
 
 
+@every_backend
 def test_the_gaussian_part_rejects_an_offset_and_another_shape() -> None:
     z = pixel_noise.noisy(torch.zeros(4, 1, 300, 301), torch.ones(4), torch.ones(4), make_keys(0, 4))
     assert not check_normal(z + 0.02)
@@ -121,6 +142,12 @@ def test_counts_at_any_rate_and_key(rate: float, keys: Tensor) -> None:
     uniform = (words + 0.5) * 2.0**-32
     if len(set(keys.tolist())) == len(keys):
         assert check_counts(poisson(torch.full_like(uniform, rate), uniform), rate, false_alarm_rate=1e-9)
+
+
+def test_the_loops_serve() -> None:
+    """Else the checks above would ask the definition twice."""
+    with degrade.backend("cpu"):
+        assert choose(pixel_noise.OPERATION, torch.device("cpu")).name == "cpu"
 
 
 def test_counts_that_are_not_whole_are_no_counts() -> None:

@@ -5,12 +5,22 @@ False-alarm rate of each correlation: 1e-6, at fixed seeds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+import degrade
 from degrade.models.xray import PoissonGaussian
 from degrade.testing import check_independence, check_keyed
 from degrade.testing.checks import NoiseFunction, keyless
 from tests.statistics import defects
+
+
+@pytest.fixture(params=["reference", "cpu"], autouse=True)
+def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The definition and the loops, one after the other."""
+    with degrade.backend(request.param):
+        yield
 
 
 def test_nothing_is_correlated() -> None:

@@ -109,8 +109,8 @@ class Cornea(Degradation):
         kernel = _REACH * p["blur_sigma"] + 1 / REFERENCE_SIDE
         reach = reach_of(_REACH * call.largest()["blur_sigma"] + 1 / REFERENCE_SIDE, min(image.shape[-2:]))
         blurred = gaussian_blur(lit, kernel[:, None].expand(-1, 2), p["blur_sigma"], (reach, reach)).clamp(0, 1)
-        draw = poisson_gaussian.fast_noisy if self.compiled else poisson_gaussian.noisy
-        return draw(blurred, p["eta"] * _LEVELS, p["sigma"] / _LEVELS, p["noise_key"], clip=True)
+        photons, sigma = p["eta"] * _LEVELS, p["sigma"] / _LEVELS
+        return poisson_gaussian.noisy(blurred, photons, sigma, p["noise_key"], clip=True)
 
 
 def surface(shape: Tensor, height: int, width: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Poisson-Gaussian noise for every pixel from keys: in blocks that stay in the cache, or compiled into one pass.
+"""Poisson-Gaussian noise for every pixel from keys, in torch, in blocks that stay in the cache.
 
 Stream "pixel" of each key: words 0 and 1 of block i are the Poisson uniforms of pixels i and i + ceil(n / 2) of the
 sample's n, words 2 and 3 their two normals. A uniform is (word + 1/2) 2^-32: tails of 1.2e-10 are cut.
@@ -6,32 +6,28 @@ sample's n, words 2 and 3 their two normals. A uniform is (word + 1/2) 2^-32: ta
 
 from __future__ import annotations
 
-import functools
 import math
-import threading
-import warnings
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from degrade.backend import Operation, run, selected
+from degrade.backend import Operation, run
 from degrade.ops.gaussian import gaussian
 from degrade.ops.poisson import poisson_unchecked
 from degrade.rng import keyed
 from degrade.rng.streams import stream_words
 
-OPERATION = Operation("poisson-gaussian", gpu="degrade.models.poisson_gaussian.gpu:noisy")
-
-Block = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+OPERATION = Operation(
+    "poisson-gaussian", "degrade.models.poisson_gaussian.cpu:noisy", "degrade.models.poisson_gaussian.gpu:noisy"
+)
 
 
 def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool = False) -> Tensor:
     """Poisson(photons image) / photons + N(0, sigma^2), pixel by pixel.
 
-    The same numbers for a sample alone and in any batch. Without gradients the work on a CPU needs a few MB beside
-    the result, and on a GPU it is one kernel; with them, the graph's tensors as well. Differentiable in all but the
+    The same numbers for a sample alone and in any batch. Without gradients it is one pass over the pixels, on a CPU and
+    on a GPU, and needs no memory but the result; with them, the graph's tensors as well. Differentiable in all but the
     keys (see `poisson`).
 
     Args:
@@ -54,31 +50,7 @@ def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: boo
 
 
 def _noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool) -> Tensor:
-    return _finished(_by_halves(image.to(photons.dtype), photons, sigma, keys, _block), image.dtype, clip)
-
-
-def fast_noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool = False) -> Tensor:
-    """`noisy`, compiled at the first call (ten seconds or so, kept for the process and on disk): several times faster.
-
-    The same random words, the same counts but for a handful of pixels (their arithmetic is rounded differently).
-    Gradients go the uncompiled way, and images on a GPU to a kernel that needs no compiling here. So does everything,
-    after one warning, where nothing can be compiled.
-    """
-    on_cpu = image.device.type == "cpu" and selected() in (None, "cpu")
-    if not on_cpu or _gradients(image, photons, sigma) or image.numel() == 0 or not _compiler.works:
-        return noisy(image, photons, sigma, keys, clip)
-    with _compiler.lock:  # dynamo compiles for one thread at a time
-        try:
-            result = _by_halves(image.to(photons.dtype), photons, sigma, keys, _compiled(), whole=True)
-            return _finished(result, image.dtype, clip)
-        except Exception as error:  # whatever a missing or broken compiler raises
-            reason = error
-    degraded = noisy(image, photons, sigma, keys, clip)  # what is wrong with the arguments is raised here
-    if _compiler.works:
-        _compiler.works = False
-        first = str(reason).strip().partition("\n")[0]
-        warnings.warn(f"torch.compile failed, noise is drawn uncompiled, slower: {first}", stacklevel=3)
-    return degraded
+    return _finished(_by_halves(image.to(photons.dtype), photons, sigma, keys), image.dtype, clip)
 
 
 def _gradients(*tensors: Tensor) -> bool:
@@ -91,32 +63,14 @@ def _finished(result: Tensor, dtype: torch.dtype, clip: bool) -> Tensor:
     return result.to(dtype)
 
 
-class _Compiler:
-    """Whether compiling has failed in this process; one at a time."""
-
-    works = True
-    lock = threading.Lock()
-
-
-_compiler = _Compiler()
-
-
-@functools.cache
-def _compiled() -> Block:
-    compiled: Block = torch.compile(_block, dynamic=True)
-    return compiled
-
-
-def _by_halves(
-    image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, block: Block, whole: bool = False
-) -> Tensor:
+def _by_halves(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor) -> Tensor:
     count = math.prod(image.shape[1:])
     blocks = -(-count // 2)
     flat = functional.pad(image.flatten(1), (0, 1)) if count % 2 else image.flatten(1)
     halves = flat.view(-1, 2, blocks)
     on_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
     rows = 1 if on_cpu else max(image.shape[0], 1)
-    columns = keyed.BLOCK if on_cpu and not whole else max(blocks, 1)
+    columns = keyed.BLOCK if on_cpu else max(blocks, 1)
     gradients = _gradients(image, photons, sigma)
     output = None if gradients else torch.empty_like(halves, memory_format=torch.contiguous_format)
     done = []
@@ -124,7 +78,7 @@ def _by_halves(
     for row, (light, p, s, k) in enumerate(each):
         parts = []
         for part, start in zip(torch.split(light, columns, -1), range(0, blocks, columns), strict=True):
-            result = block(part, p.view(-1, 1, 1), s.view(-1, 1, 1), k, start)
+            result = _block(part, p.view(-1, 1, 1), s.view(-1, 1, 1), k, start)
             if output is None:
                 parts.append(result)
             else:

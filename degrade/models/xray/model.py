@@ -40,9 +40,6 @@ class PoissonGaussian(Degradation):
 
     The whole frame is exposed: a mask changes nothing, and none is estimated.
 
-    `compile()` makes calls without gradients several times faster, after some ten seconds of compiling at the first;
-    the random words are the same, and the counts but for a handful of pixels.
-
     Args:
         name, citation: see `Degradation`.
         validate: look at pixels and parameters that are on a GPU too; see `Degradation`.
@@ -107,9 +104,10 @@ class PoissonGaussian(Degradation):
 
     def _define(self, call: Call) -> Tensor:
         p = call.parameters
-        draw = poisson_gaussian.fast_noisy if self.compiled else poisson_gaussian.noisy
         clip = bool(self.settings["clip"])
-        return draw(call.image, p["eta"] * self.levels, p["sigma"] / self.levels, p["noise_key"], clip)
+        return poisson_gaussian.noisy(
+            call.image, p["eta"] * self.levels, p["sigma"] / self.levels, p["noise_key"], clip
+        )
 
 
 def noise_level_maps(parameters: Parameters, height: int, width: int, levels: float = 255.0) -> Tensor:

@@ -1,0 +1,47 @@
+"""Poisson-Gaussian noise on a CPU without gradients: one pass over parts of images, which threads share.
+
+The same random words for the same pixels as `reference.noisy`, the same counts but for 1 in 50,000 or fewer (see
+`degrade.ops.poisson_cpu`), the rest to rounding. A sample's numbers are the same alone and in any batch, with any
+number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from degrade.jit.threads import share, threads_for
+from degrade.memory import empty
+from degrade.models.poisson_gaussian.cpu_pixels import noisy_parts
+from degrade.rng.cpu import BLOCK, words_of
+from degrade.rng.streams import stream_words
+
+_PART = 32 * BLOCK  # blocks of the random stream, two pixels each, that a thread takes at a time
+
+
+def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool) -> Tensor:
+    """`reference.noisy` of images that are float32, float16 or bfloat16, all on the CPU.
+
+    Args:
+        image: (B, C, H, W), at least 0; computed in float32.
+        photons: (B,) photons at image value 1, above 0; photons * image may be up to 1e6.
+        sigma: (B,) on the image's scale.
+        keys: (B,) int64.
+        clip: to [0, 1].
+
+    Returns:
+        (B, C, H, W), contiguous, of the image's type.
+    """
+    out = empty(image.shape, torch.float32)
+    if image.numel():
+        source = image.detach().to(torch.float32).contiguous()
+        flat: list[Any] = [tensor.flatten(1).numpy() for tensor in (source, out)]
+        scales: list[Any] = [tensor.detach().to(torch.float32).contiguous().numpy() for tensor in (photons, sigma)]
+        progress = np.zeros(1, np.int64)
+        parts = len(image) * -(-flat[0].shape[1] // (2 * _PART))
+        work: Any = (*flat, *scales, words_of(keys), stream_words("pixel"), clip, _PART)
+        share(lambda _: noisy_parts(progress, *work), threads_for(parts))
+    return out.to(image.dtype)
