@@ -84,3 +84,62 @@ def test_gradcheck_without_noise() -> None:
         assert leaf.grad is not None
         assert leaf.grad.isfinite().all()
         assert leaf.grad.abs().sum() > 0
+
+
+# the loops for a CPU
+
+
+def _both(d: degrade.Degradation, image: Tensor, p: degrade.Parameters) -> tuple[Tensor, Tensor]:
+    with degrade.backend("cpu"):
+        got = d.apply(image, p)
+    with degrade.backend("reference"):
+        return got, d.apply(image, p)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(33, 47), (70, 41), (150, 700)])
+@pytest.mark.parametrize("blur", [1e-5, 0.5 / 384, 0.02, 0.1])
+def test_loops_are_the_definition(channels: int, size: tuple[int, int], blur: float) -> None:
+    """Illumination and blur, from none to kernels as wide as four fifths of the side; the noise is off."""
+    image = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(1))
+    d = degrade.recipe("cornea", blur_sigma=blur, sigma=0.0)
+    p = d.draw(degrade.make_keys(2, 3), *size)
+    p["eta"] = torch.full_like(p["eta"], 3900.0)
+    got, expected = _both(d, image, p)
+    assert (got - expected).abs().max() < 1.2 / (3900 * 255)  # of a million photons: a pixel's last bits move one
+
+
+def test_loops_draw_the_same_noise() -> None:
+    image = torch.rand(3, 1, 101, 103, generator=torch.Generator().manual_seed(1))
+    d = degrade.recipe("cornea")
+    got, expected = _both(d, image, d.draw(degrade.make_keys(2, 3), 101, 103))
+    assert ((got - expected).abs() > 1e-5).float().mean() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["gain_low", "gain_high", "gain_shape", "haze", "haze_shape", "blur_sigma", "sigma"])
+def test_a_wrong_parameter_is_noticed(name: str) -> None:
+    """The planted defect: one that is a hundredth more in the loops."""
+    image = torch.rand(2, 1, 64, 65, generator=torch.Generator().manual_seed(1))
+    d = degrade.recipe("cornea", eta=3900.0)
+    p = d.draw(degrade.make_keys(2, 2), 64, 65)
+    got, expected = _both(d, image, p)[1], _both(d, image, {**p, name: p[name] * 1.01})[0]
+    assert ((got - expected).abs() > 1e-5).float().mean() > 0.1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), -0.01, 1.01])
+def test_loops_refuse_bad_pixels(bad: float) -> None:
+    image = torch.rand(3, 1, 200, 300)
+    image[1, 0, 199, 299] = bad
+    with degrade.backend("cpu"), pytest.raises(ValueError, match="image must lie in"):
+        degrade.recipe("cornea")(image, degrade.make_keys(0, 3))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, keys = torch.rand(4, 1, 64, 65, generator=torch.Generator().manual_seed(1)), degrade.make_keys(0, 4)
+    d = degrade.recipe("cornea")
+    expected = torch.cat([d(image[i : i + 1], keys[i : i + 1]) for i in range(4)])
+    before = image.clone()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(d(image, keys), expected)
+    assert torch.equal(image, before)

@@ -11,7 +11,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.rows import LINE, aligned
 
 Array = NDArray[np.float32]
@@ -32,8 +32,9 @@ def window_for(channels: int, width: int, y_half: Array) -> Array:
 def blur(
     image: Array, x_half: Array, y_half: Array, mask: Array, out: Array, begin: int, end: int, window: Array
 ) -> None:
-    """clip(G(x)) times the mask (H, W), borders reflected, into rows begin to end - 1 of `out`, which may be `image`.
+    """clip(G(x)) times the mask, borders reflected, into rows begin to end - 1 of `out`, which may be `image`.
 
+    The mask is (H, W), or (1, W) where all rows have the same.
     All arrays are float32 and C-contiguous; `x_half` and `y_half` are the taps of one half of the kernel, center first.
     `window`, from `window_for`, is the same for all rows of an image, which come in order.
     """
@@ -44,9 +45,9 @@ def blur(
     taps[: reach + 1] = x_half
     factors = _factors(y_half)
     stride, margin = ((width + 2 * lags) // LINE + 1) * LINE, (lags // LINE + 1) * LINE
-    padded = aligned(1, margin + ROWS * stride)[0]  # after each row its right margin and the next one's left
+    padded = aligned(np.int64(1), margin + ROWS * stride)[0]  # after each row its right margin and the next one's left
     padded[:] = 0  # what is between the margins is added up too, and must be a number
-    middle, sums = padded[margin:].reshape(ROWS, stride), aligned(ROWS, stride)
+    middle, sums = padded[margin:].reshape(ROWS, stride), aligned(np.int64(ROWS), stride)
     places = np.empty(factors.shape[1], np.int64)
     for c in range(channels):
         plane, held = image[c], window[c]
@@ -67,11 +68,12 @@ def blur(
                     padded[first + width - 1 + j] = padded[first + width - 1 - j]
             _across(padded[margin - lags :], taps, sums.reshape(-1)[: ROWS * stride - lags])
             for i in range(count):
+                inside = mask[(row + i) % len(mask)]
                 for j in range(width):  # weights add to 1, rounding goes beyond
-                    out[c, row + i, j] = min(sums[i, j], _ONE) * mask[row + i, j]
+                    out[c, row + i, j] = min(sums[i, j], _ONE) * inside[j]
 
 
-@kernel
+@inner_kernel
 def _factors(half: Array) -> Array:
     """(ROWS, N): what each row of the image, from the first that is needed on, weighs in each row of the result."""
     reach = len(half) - 1
@@ -125,7 +127,7 @@ def _across(padded: Array, half: Array, out: Array) -> None:
                 out[j] += first * (a[j] + d[j]) + second * (b[j] + e[j]) + third * (c[j] + f[j])
 
 
-@kernel
+@inner_kernel
 def _mirrored(index: int, length: int) -> int:
     if index < 0:
         return -index

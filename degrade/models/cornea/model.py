@@ -14,33 +14,16 @@ from torch import Tensor
 
 from degrade.backend import Operation
 from degrade.base import Call, Degradation
+from degrade.models.cornea.table import FACTOR, GREY, LEVELS, MOST_PHOTONS, PARAMETERS, REACH
 from degrade.models.poisson_gaussian import reference as poisson_gaussian
 from degrade.ops.blur import gaussian_blur, reach_of
 from degrade.ops.constants import REFERENCE_SIDE
-from degrade.ops.poisson_constants import LARGEST_RATE
-from degrade.parameters import Parameter, Parameters, ParameterTable
+from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
 from degrade.settings import Span, drawn, ends, uniform
 
-_LEVELS = 255.0
 _SIDE = 384  # pixels of the microscope's frames, which the published words speak of
-_REACH = 8  # width of the blur's kernel, in standard deviations: four to either side
 _GRID = 33  # points along a side on which the extremes of an illumination are found
-_MOST = LARGEST_RATE / _LEVELS
-_LIGHT, _FACTOR, _GREY = "illumination", (0.0, 3.0), "grey levels of 255"
-_SHAPE = "coefficients of 1, x, y, x², xy, y² (x, y from -1 to 1 over the frame) of the surface of the "
-
-PARAMETERS = ParameterTable(
-    Parameter("gain_low", "gain where its surface is 0", _FACTOR, "factor", neutral=1.0, stage=_LIGHT),
-    Parameter("gain_high", "gain where its surface is 1", _FACTOR, "factor", neutral=1.0, stage=_LIGHT),
-    Parameter("gain_shape", _SHAPE + "gain", (-1e6, 1e6), shape=(6,), stage=_LIGHT),
-    Parameter("haze", "light added where its surface is 1", (0, 1), "full scale", neutral=0.0, stage=_LIGHT),
-    Parameter("haze_shape", _SHAPE + "haze", (-1e6, 1e6), shape=(6,), stage=_LIGHT),
-    Parameter("blur_sigma", "standard deviation of the blur", (1e-5, 0.1), "of the side", neutral=1e-5, stage="blur"),
-    Parameter("eta", "photons counted", (1e-3, _MOST), "photons per grey level", neutral=_MOST, stage="noise"),
-    Parameter("sigma", "standard deviation of the electronic noise", (0, 255), _GREY, neutral=0.0, stage="noise"),
-    Parameter("noise_key", "key of the uniforms and normals of the pixels", kind="key", stage="noise"),
-)
 
 _PLAIN = ("gain_low", "gain_high", "haze", "blur_sigma", "eta", "sigma")
 
@@ -62,7 +45,7 @@ class Cornea(Degradation):
     """
 
     parameter_table: ParameterTable = PARAMETERS
-    operation: ClassVar[Operation] = Operation("cornea")
+    operation: ClassVar[Operation] = Operation("cornea", cpu="degrade.models.cornea.cpu:degrade")
 
     def __init__(
         self,
@@ -70,8 +53,8 @@ class Cornea(Degradation):
         citation: str = "",
         validate: bool = False,
         *,
-        gain_low: Annotated[Span, drawn(_FACTOR, "factor", "illumination where it is weakest")] = (0.4, 0.9),
-        gain_high: Annotated[Span, drawn(_FACTOR, "factor", "illumination where it is strongest")] = (0.9, 1.3),
+        gain_low: Annotated[Span, drawn(FACTOR, "factor", "illumination where it is weakest")] = (0.4, 0.9),
+        gain_high: Annotated[Span, drawn(FACTOR, "factor", "illumination where it is strongest")] = (0.9, 1.3),
         haze: Annotated[
             Span, drawn((0.0, 1.0), "full scale", "light scattered into the frame where there is most of it")
         ] = (0.0, 0.08),
@@ -80,15 +63,18 @@ class Cornea(Degradation):
             2.5 / _SIDE,
         ),
         eta: Annotated[
-            Span, drawn((1e-3, _MOST), "photons per grey level", "photons counted: the more, the less noise")
+            Span, drawn((1e-3, MOST_PHOTONS), "photons per grey level", "photons counted: the more, the less noise")
         ] = (0.5, 2.0),
-        sigma: Annotated[Span, drawn((0.0, 255.0), _GREY, "standard deviation of the electronic noise")] = (1.0, 6.0),
+        sigma: Annotated[Span, drawn((0.0, 255.0), GREY, "standard deviation of the electronic noise")] = (1.0, 6.0),
     ) -> None:
         super().__init__(name, citation, validate, locals())
 
     @property
     def operations(self) -> tuple[Operation, ...]:
         return self.operation, poisson_gaussian.OPERATION
+
+    def refuses(self, name: str, image: Tensor) -> str:
+        return "images are float64" if image.dtype == torch.float64 else ""
 
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         u = keyed.uniforms(keys, {**dict.fromkeys(_PLAIN, 1), "gain_shape": 5, "haze_shape": 5})
@@ -106,10 +92,10 @@ class Cornea(Degradation):
         gain, haze = (surface(p[name], image.shape[-2], image.shape[-1]) for name in ("gain_shape", "haze_shape"))
         gain = column["gain_low"] + (column["gain_high"] - column["gain_low"]) * gain
         lit = (gain * image + column["haze"] * haze).clamp(0, 1)
-        kernel = _REACH * p["blur_sigma"] + 1 / REFERENCE_SIDE
-        reach = reach_of(_REACH * call.largest()["blur_sigma"] + 1 / REFERENCE_SIDE, min(image.shape[-2:]))
+        kernel = REACH * p["blur_sigma"] + 1 / REFERENCE_SIDE
+        reach = reach_of(REACH * call.largest()["blur_sigma"] + 1 / REFERENCE_SIDE, min(image.shape[-2:]))
         blurred = gaussian_blur(lit, kernel[:, None].expand(-1, 2), p["blur_sigma"], (reach, reach)).clamp(0, 1)
-        photons, sigma = p["eta"] * _LEVELS, p["sigma"] / _LEVELS
+        photons, sigma = p["eta"] * LEVELS, p["sigma"] / LEVELS
         return poisson_gaussian.noisy(blurred, photons, sigma, p["noise_key"], clip=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.jit.threads import share, threads_for
@@ -18,6 +19,8 @@ from degrade.memory import empty
 from degrade.models.poisson_gaussian.cpu_pixels import noisy_parts
 from degrade.rng.cpu import BLOCK, words_of
 from degrade.rng.streams import stream_words
+
+Array = NDArray[np.float32]
 
 _PART = 32 * BLOCK  # blocks of the random stream, two pixels each, that a thread takes at a time
 
@@ -38,10 +41,15 @@ def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: boo
     out = empty(image.shape, torch.float32)
     if image.numel():
         source = image.detach().to(torch.float32).contiguous()
-        flat: list[Any] = [tensor.flatten(1).numpy() for tensor in (source, out)]
-        scales: list[Any] = [tensor.detach().to(torch.float32).contiguous().numpy() for tensor in (photons, sigma)]
-        progress = np.zeros(1, np.int64)
-        parts = len(image) * -(-flat[0].shape[1] // (2 * _PART))
-        work: Any = (*flat, *scales, words_of(keys), stream_words("pixel"), clip, _PART)
-        share(lambda _: noisy_parts(progress, *work), threads_for(parts))
+        photons, sigma = (tensor.detach().to(torch.float32).contiguous() for tensor in (photons, sigma))
+        pixels = source.flatten(1).numpy(), out.flatten(1).numpy()
+        add_noise(*pixels, photons.numpy(), sigma.numpy(), words_of(keys), clip)
     return out.to(image.dtype)
+
+
+def add_noise(source: Array, out: Array, photons: Array, sigma: Array, keys: NDArray[np.uint64], clip: bool) -> None:
+    """The same for contiguous arrays: (B, n) float32 into `out`, which may be `source`; (B,) float32, and (B,)."""
+    progress = np.zeros(1, np.int64)
+    parts = len(source) * -(-source.shape[1] // (2 * _PART))
+    work: Any = (source, out, photons, sigma, keys, stream_words("pixel"), clip, _PART)
+    share(lambda _: noisy_parts(progress, *work), threads_for(parts))

@@ -1,0 +1,54 @@
+"""The cornea model of a batch on a CPU without gradients: one image at a time, a thread to each core.
+
+Illumination and blur are one pass over an image, the noise another, in place: no memory but the result, and the rows
+that the blur still needs. An image's numbers are the same alone and in any batch, with any number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from degrade.base import Call, check_values
+from degrade.jit.threads import share, threads_for
+from degrade.memory import empty
+from degrade.models.cornea import table
+from degrade.models.cornea.cpu_images import illuminate_and_blur
+from degrade.models.poisson_gaussian.cpu import add_noise
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def degrade(call: Call) -> Tensor:
+    """`Cornea._define`: new float32 tensor (B, C, H, W).
+
+    ValueError for images that are not in [0, 1].
+    """
+    image, packed = call.image.detach(), call.packed
+    assert packed is not None
+    batch, _, height, width = image.shape
+    result = empty(image.shape, torch.float32)
+    if not batch:
+        return result
+    pictures, out, rows = image.to(torch.float32).contiguous().numpy(), result.numpy(), packed.rows.numpy()
+    places = _places(width), _places(height), np.ones((1, width), np.float32)
+    progress = np.zeros(2, np.int64)
+    work: Any = (pictures, pictures.view(np.uint32), rows, *places, out)
+    share(lambda _: illuminate_and_blur(progress, *work), threads_for(batch))
+    if progress[1]:
+        check_values(image)
+    photons = np.multiply(rows[:, table.ETA], table.LEVELS, dtype=np.float32)
+    sigma = np.divide(rows[:, table.SIGMA], table.LEVELS, dtype=np.float32)
+    keys = np.ascontiguousarray(rows[:, table.NOISE_KEY : table.NOISE_KEY + 2]).view(np.uint64)[:, 0]
+    flat = out.reshape(batch, -1)
+    add_noise(flat, flat, photons, sigma, np.ascontiguousarray(keys), True)
+    return result
+
+
+def _places(length: int) -> Array:
+    """The centers of pixels, from -1 to 1 between the frame's edges."""
+    numbers = (np.arange(length, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / length) - np.float32(1)
+    return numbers.astype(np.float32)
