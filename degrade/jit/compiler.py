@@ -24,6 +24,19 @@ def kernel(function: Function) -> Function:
     return _compiled(function, fastmath=True)
 
 
+def inner_kernel(function: Function) -> Function:
+    """As `kernel`, for functions that only other kernels call: without what calls from Python need, and not kept alone.
+
+    That saves a tenth of the time that compiling takes.
+    """
+    return _compiled(function, fastmath=True, inner=True)
+
+
+def strict_inner_kernel(function: Function) -> Function:
+    """As `inner_kernel`, each operation rounded as it is written."""
+    return _compiled(function, fastmath=False, inner=True)
+
+
 def strict_kernel(function: Function) -> Function:
     """As `kernel`, but each operation is rounded as it is written: the bits are torch's."""
     return _compiled(function, fastmath=False)
@@ -36,8 +49,11 @@ class _Kernel(CPUDispatcher):
         self._cache = KernelCache(self.py_func)
 
 
-def _compiled(function: Function, fastmath: bool) -> Function:
+def _compiled(function: Function, fastmath: bool, inner: bool = False) -> Function:
     options = {"nopython": True, "boundscheck": None, "nogil": True, "fastmath": fastmath, "error_model": "numpy"}
+    if inner:
+        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     compiled = _Kernel(py_func=function, locals={}, targetoptions=options)
-    compiled.enable_caching()
+    if not inner:
+        compiled.enable_caching()
     return cast(Function, compiled)

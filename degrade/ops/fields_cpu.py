@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel
 from degrade.jit.rows import LINE, aligned
 from degrade.ops.constants import REFERENCE_SIDE
 
 Array = NDArray[np.float32]
 
 
-@kernel
+@inner_kernel
 def reach_of(size: Any, side: int) -> int:
     """`degrade.ops.blur.reach_of`."""
     return math.ceil((_width(size, side) - 1) / 2)
 
 
-@kernel
+@inner_kernel
 def taps(size: Any, sigma: Any, side: int) -> Array:
     """`degrade.ops.blur.taps` of one kernel, as many as it has: of its half, center first."""
     half, width, sigma = np.empty(reach_of(size, side) + 1, np.float32), _width(size, side), float(sigma) * side
@@ -42,7 +42,7 @@ def taps(size: Any, sigma: Any, side: int) -> Array:
     return half
 
 
-@kernel
+@inner_kernel
 def _width(size: Any, side: int) -> float:
     """Of the box with the kernel's variance, in pixels."""
     variance12 = side * side * (float(size) ** 2 - 1 / REFERENCE_SIDE**2)
@@ -50,7 +50,7 @@ def _width(size: Any, side: int) -> float:
     return math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
 
 
-@kernel
+@inner_kernel
 def wide_field(
     center: Any,
     inner: Any,
@@ -100,7 +100,9 @@ def wide_field(
     nodes = aligned(-(-ny // 4) * 4, columns)
     _blur_lines(chords, top, bottom, _extended(y_half, y_extent), y_extent, len(y_half), first, step, ny, nodes)
     if all_around:
-        nodes += np.float32(1)
+        for row in range(len(nodes)):
+            for j in range(columns):
+                nodes[row, j] += np.float32(1)
     if step == 1:
         return nodes[:ny]
     lines = out.reshape(-1)[: ny * width].reshape(ny, width)
@@ -108,7 +110,7 @@ def wide_field(
     return lines
 
 
-@kernel
+@inner_kernel
 def field_rows(lines: Array, weights: Array, top: int, end: int, out: Array) -> int:
     """Rows of a field from `top` on, as many as there are up to `end` and as fit, into `out` (N, W); returns how many.
 
@@ -134,7 +136,7 @@ def field_rows(lines: Array, weights: Array, top: int, end: int, out: Array) -> 
     return count
 
 
-@kernel
+@inner_kernel
 def chord(x: float, radius: float, dy: float, width: int) -> tuple[int, int]:
     """First column of a disk in the row at distance dy, and the one after its last; the rim belongs to the disk."""
     square = radius * radius * (1 + 1e-6) - dy * dy  # whole numbers on the rim must not hang on rounding
@@ -146,7 +148,7 @@ def chord(x: float, radius: float, dy: float, width: int) -> tuple[int, int]:
     return begin, max(begin, end)
 
 
-@kernel
+@inner_kernel
 def _outputs(length: int, step: int) -> tuple[int, int]:
     """The pixel of the first node, and how many there are: with `step` above 1, two more at either end."""
     if step == 1:
@@ -154,7 +156,7 @@ def _outputs(length: int, step: int) -> tuple[int, int]:
     return -2 * step, (length - 2 + step) // step + 5
 
 
-@kernel
+@inner_kernel
 def _extended(half: Array, extent: int) -> Array:
     """The kernel on both sides of its center, which is at `extent`; 0 beyond its taps."""
     weights = np.zeros(2 * extent + 1, np.float32)
@@ -164,7 +166,7 @@ def _extended(half: Array, extent: int) -> Array:
     return weights
 
 
-@kernel
+@inner_kernel
 def _running(half: Array, extent: int, step: int) -> Array:
     """The sum of the weights before each, S(t), at [(t + extent) % step, (t + extent) // step].
 
@@ -180,7 +182,7 @@ def _running(half: Array, extent: int, step: int) -> Array:
     return sums
 
 
-@kernel
+@inner_kernel
 def _add(line: Array, sums: Array, extent: int, plus: int, minus: int, sign: Any, low: int, high: int) -> None:
     """Adds sign (S(o + plus) - S(o + minus)) to the nodes low to high - 1 of a row, o the first node's and so on."""
     step = len(sums)
@@ -192,7 +194,7 @@ def _add(line: Array, sums: Array, extent: int, plus: int, minus: int, sign: Any
         part[j] += sign * (added[j] - taken[j])
 
 
-@kernel
+@inner_kernel
 def _add_chord(
     line: Array, sums: Array, extent: int, taps: int, begin: int, end: int, sign: Any, first: int, width: int
 ) -> None:
@@ -203,17 +205,17 @@ def _add_chord(
     if end <= begin:
         return
     count, step = len(line), len(sums)
-    _add(line, sums, extent, first - begin + 1, first - end + 1, sign, 0, count)
+    _add(line, sums, extent, first - begin + 1, first - end + 1, sign, np.int64(0), count)
     low, high = max(begin, 1), max(end, 1)  # mirrored at the left edge, as far as the kernel reaches
     reached = min(max((taps - low - first) // step + 1, 0), count)
-    _add(line, sums, extent, first + high, first + low, sign, 0, reached)
+    _add(line, sums, extent, first + high, first + low, sign, np.int64(0), reached)
     far = 2 * (width - 1)
     low, high = min(begin, width - 1) - far, min(end, width - 1) - far
     reached = min(max((-taps - high - first) // step, 0), count)
     _add(line, sums, extent, first + high, first + low, sign, reached, count)
 
 
-@kernel
+@inner_kernel
 def _blur_lines(
     lines: Array,
     top: int,
@@ -261,7 +263,7 @@ def _blur_lines(
                 nodes[i + 3, j] += s0 * w + s1 * x + s2 * y + s3 * z
 
 
-@kernel
+@inner_kernel
 def _reflected(factors: Array, weights: Array, zero: int, taps: int, o: int, low: int, high: int, height: int) -> None:
     """What lines low to high - 1 weigh at output o, reflections included."""
     for row in range(low, high):
@@ -273,7 +275,7 @@ def _reflected(factors: Array, weights: Array, zero: int, taps: int, o: int, low
         factors[row] += weights[zero + far - row]
 
 
-@kernel
+@inner_kernel
 def _refine(nodes: Array, count: int, step: int, lines: Array) -> None:
     """The pixels between the `count` first nodes of each line, by doubling again and again."""
     spare = np.empty((2, lines.shape[1] + 16), np.float32)
@@ -286,7 +288,7 @@ def _refine(nodes: Array, count: int, step: int, lines: Array) -> None:
         _double(node[1:], lines[i])
 
 
-@kernel
+@inner_kernel
 def _double(nodes: Array, finer: Array) -> None:
     """Cubic interpolation half-way: finer[0] is nodes[1], finer[1] lies between nodes[1] and nodes[2], and so on."""
     near, far = np.float32(9 / 16), np.float32(-1 / 16)

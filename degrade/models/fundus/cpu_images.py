@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.threads import take
 from degrade.models.fundus import cpu_stages
 from degrade.models.fundus import table as at
@@ -63,7 +63,7 @@ def degrade_images(
         if i >= len(image):
             return
         source, picture, row = image[i], out[i], rows[i]
-        bits, side = int(row[at.TYPE]), min(plane.shape)
+        bits, side = int(row[at.TYPE]), min(plane.shape[0], plane.shape[1])
         depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:
             brightness, contrast, saturation = row[at.BRIGHTNESS], row[at.CONTRAST], row[at.SATURATION]
@@ -73,9 +73,9 @@ def degrade_images(
             mean /= max(cpu_stages.mean_of(mask[i]), 1e-6)
             depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)
         else:
-            most = cpu_stages.largest(patterns[i], 0, image.shape[2])
+            most = cpu_stages.largest(patterns[i], np.int64(0), image.shape[2])
             if bits != BLUR:
-                picture[:] = source
+                cpu_stages.copy(source, picture)
         if most > cpu_stages.ONE_AS_BITS:
             progress[1] = 1
         before = source if bits == BLUR else picture
@@ -87,22 +87,22 @@ def degrade_images(
             grain = row[at.NOISE] * (side / REFERENCE_SIDE)
             key = np.uint64(words[i, at.NOISE_KEY]) | np.uint64(words[i, at.NOISE_KEY + 1]) << np.uint64(32)
             add_normals(picture.reshape(-1), np.float32(grain), key, stream)
-            cpu_stages.times(picture, mask[i, 0], 0, len(plane))
+            cpu_stages.times(picture, mask[i, 0], np.int64(0), len(plane))
 
 
-@kernel
+@inner_kernel
 def _halo(
     row: Array, mean: float, interpolate: bool, weights: Array, lines: Array, plane: Array, image: Array
 ) -> float:
     """The light leak of an image, whose mean is `mean`, in place; returns the mean of the result."""
-    amount, side, size = row[at.HALO_STRENGTH] * mean, min(plane.shape), row[at.HALO_KERNEL]
+    amount, side, size = row[at.HALO_STRENGTH] * mean, min(plane.shape[0], plane.shape[1]), row[at.HALO_KERNEL]
     if amount == 0:
         return mean
     power = _power(size * side, interpolate, weights)
     half = taps(size, row[at.HALO_SIGMA], side)
-    radii = _length(row[at.HALO_INNER], side), _length(row[at.HALO_OUTER], side)
+    inner, outer = _length(row[at.HALO_INNER], side), _length(row[at.HALO_OUTER], side)
     center = _pixel(row[at.HALO_CENTER], row[at.HALO_CENTER + 1], plane.shape)
-    ring = wide_field(center, min(radii), max(radii), half, half, 2**power, lines, plane)
+    ring = wide_field(center, min(inner, outer), max(inner, outer), half, half, 2**power, lines, plane)
     color = row[at.HALO_COLOR : at.HALO_COLOR + 3]
     light = np.empty(len(image), np.float32)
     if len(image) == 1:
@@ -113,12 +113,12 @@ def _halo(
     return cpu_stages.halo(image, light, ring, weights[power, : 2**power])
 
 
-@kernel
+@inner_kernel
 def _hole(
     row: Array, mean: float, interpolate: bool, weights: Array, lines: Array, plane: Array
 ) -> tuple[Any, Array, Array]:
     """The dark disk of an image, whose mean inside the field is `mean`: depth, lines, and the weights between them."""
-    depth, side = row[at.HOLE_DEPTH] + row[at.HOLE_SLOPE] * mean, min(plane.shape)
+    depth, side = row[at.HOLE_DEPTH] + row[at.HOLE_SLOPE] * mean, min(plane.shape[0], plane.shape[1])
     if not mean > row[at.HOLE_THRESHOLD] or depth == 0:
         return np.float32(0), plane, weights[0]
     x_size, y_size, sigma = row[at.HOLE_KERNEL], row[at.HOLE_KERNEL + 1], row[at.HOLE_SIGMA]
@@ -129,16 +129,17 @@ def _hole(
     return np.float32(depth), dark, weights[power, : 2**power]
 
 
-@kernel
+@inner_kernel
 def _disks(row: Array, wanted: int, spots: int, shape: tuple[int, int, int]) -> list[Any]:
     """The first `wanted` of an image's spots: center, radius, height, taps along x and y, and lines."""
-    side = min(shape[1:])
+    side = min(shape[1], shape[2])
     center, kernel_size = at.SPOTS_AT + at.SPOT_CENTER * spots, at.SPOTS_AT + at.SPOT_KERNEL * spots
     radius, height = at.SPOTS_AT + at.SPOT_RADIUS * spots, at.SPOTS_AT + at.SPOT_HEIGHT * spots
     sigma = at.SPOTS_AT + at.SPOT_SIGMA * spots
-    present = np.flatnonzero(row[height : height + wanted])
     disks = []
-    for n in present:
+    for n in range(wanted):
+        if row[height + n] == 0:
+            continue
         x_half = taps(row[kernel_size + 2 * n], row[sigma + n], side)
         y_half = taps(row[kernel_size + 2 * n + 1], row[sigma + n], side)
         place = _pixel(row[center + 2 * n], row[center + 2 * n + 1], shape[1:])
@@ -147,13 +148,13 @@ def _disks(row: Array, wanted: int, spots: int, shape: tuple[int, int, int]) -> 
     return disks
 
 
-@kernel
+@inner_kernel
 def _pixel(x: Any, y: Any, size: tuple[int, int]) -> tuple[float, float]:
     """Column and row of a point in fractions of the frame; pixel i is centered at (i + 1/2) / W."""
     return _length(x, size[1]) - 0.5, _length(y, size[0]) - 0.5
 
 
-@kernel
+@inner_kernel
 def _length(fraction: Any, side: int) -> float:
     """Convert a fraction of `side` to pixels."""
     return float(fraction) * side
@@ -168,7 +169,7 @@ def _power(kernel_size: float, interpolate: bool, weights: Array) -> int:
     return power
 
 
-@kernel
+@inner_kernel
 def _finish(
     bits: Any,
     image: Array,
@@ -189,7 +190,7 @@ def _finish(
     reach = len(down) - 1 if bits & BLUR else 0
     window = window_for(channels, width, down)
     band = max(_BAND // (channels * width) // ROWS, 1) * ROWS
-    ready = 0
+    ready = np.int64(0)
     for begin in range(0, height, band):
         end = min(begin + band, height)
         needed = min(end + reach, height)

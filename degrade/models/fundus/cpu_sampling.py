@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.jit.compiler import strict_kernel
+from degrade.jit.compiler import strict_inner_kernel, strict_kernel
 from degrade.models.fundus.constants import TINTS, WIDEST
 from degrade.models.fundus.streams import streams, type_ends
 from degrade.models.fundus.table import PLAIN
@@ -95,7 +95,7 @@ def _draw(
     )
 
 
-@strict_kernel
+@strict_inner_kernel
 def _plain(u: Any, ranges: Ends) -> Array:
     made = np.empty((len(ranges), len(u)), np.float32)
     for n in range(len(ranges)):
@@ -104,7 +104,7 @@ def _plain(u: Any, ranges: Ends) -> Array:
     return made
 
 
-@strict_kernel
+@strict_inner_kernel
 def _halo(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]:
     """From the numbers of tint, x, y, diameter and spread."""
     batch = len(u)
@@ -132,7 +132,7 @@ def _halo(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
     return color, center, inners, outers, kernels, sigma
 
 
-@strict_kernel
+@strict_inner_kernel
 def _hole(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]:
     """From the numbers of diameter, x, y, and the kernel's width and height."""
     batch = len(u)
@@ -153,7 +153,7 @@ def _hole(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
     return center, radius, kernels, sigma
 
 
-@strict_kernel
+@strict_inner_kernel
 def _spots(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]:
     """From the numbers of the count, then N radii, N centers and N kernels' widths and heights."""
     batch, count = len(u), u.shape[1] // 5
@@ -178,7 +178,7 @@ def _spots(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...
     return center, radii, heights, kernels, sigmas
 
 
-@strict_kernel
+@strict_inner_kernel
 def _blur(u: Any, ranges: Ends) -> tuple[Array, ...]:
     """From the numbers of sigma, and of the kernel's width and height."""
     sigmas, kernels = _row(len(u)), _rows(len(u), 2)
@@ -193,17 +193,17 @@ def _blur(u: Any, ranges: Ends) -> tuple[Array, ...]:
 _LOG2E = math.log2(math.e)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _row(batch: int) -> Array:
     return np.empty(batch, np.float32)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _rows(batch: int, count: int) -> Array:
     return np.empty((batch, count), np.float32)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _counts(ends: Any, u: Any) -> NDArray[np.int64]:
     made = np.empty(len(u), np.int64)
     for i in range(len(u)):
@@ -211,17 +211,17 @@ def _counts(ends: Any, u: Any) -> NDArray[np.int64]:
     return made
 
 
-@strict_kernel
+@strict_inner_kernel
 def _uniform(ends: Ends, u: float) -> Any:
     return ends[0] + (ends[1] - ends[0]) * u
 
 
-@strict_kernel
+@strict_inner_kernel
 def _whole(low: float, high: float, u: float) -> float:
     return low + float(math.floor((high - low + 1) * u))
 
 
-@strict_kernel
+@strict_inner_kernel
 def _grid(ends: Ends, unit: float, u: float, inward: bool) -> Any:
     low, high = ends[0], ends[1]
     if low == high:
@@ -230,6 +230,6 @@ def _grid(ends: Ends, unit: float, u: float, inward: bool) -> Any:
     return _whole(float(math.ceil(first) if inward else math.floor(first)), float(math.floor(high * unit)), u)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _odd(number: float) -> float:
     return number + 1 if number % 2 == 0 else number

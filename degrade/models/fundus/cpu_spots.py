@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel
 from degrade.ops.fields_cpu import chord
 
 Array = NDArray[np.float32]
@@ -16,7 +16,7 @@ Array = NDArray[np.float32]
 _ONE = np.float32(1)
 
 
-@kernel
+@inner_kernel
 def disk_lines(center: Any, radius: float, x_half: Array, y_half: Array) -> Array:
     """A disk in its own window, blurred along x; no reflection, lengths in pixels."""
     x_reach, y_reach = len(x_half) - 1, len(y_half) - 1
@@ -32,7 +32,7 @@ def disk_lines(center: Any, radius: float, x_half: Array, y_half: Array) -> Arra
     return lines
 
 
-@kernel
+@inner_kernel
 def add_spot(
     image: Array,
     center: Any,
@@ -65,7 +65,7 @@ def add_spot(
                 line[j] = min(line[j] + height * blurred[j - left], _ONE)
 
 
-@kernel
+@inner_kernel
 def _window(center: Any, radius: float, x_reach: int, y_reach: int) -> tuple[int, int, int, int]:
     """Of a spot: the first column and the one after the last, the first row and the one after the last."""
     left, right = math.floor(center[0] - radius) - x_reach, math.ceil(center[0] + radius) + x_reach + 1
