@@ -66,3 +66,65 @@ def test_gradcheck() -> None:
 
     inputs = [value.clone().requires_grad_() for value in (image, *p.values())]
     assert torch.autograd.gradcheck(run, inputs, eps=1e-7, atol=1e-5, fast_mode=True)
+
+
+# the loops for a CPU
+
+
+def both(
+    d: degrade.Degradation, image: torch.Tensor, p: degrade.Parameters, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    with degrade.backend("cpu"):
+        got = d.apply(image, p, mask)
+    with degrade.backend("reference"):
+        return got, d.apply(image, p, mask)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(33, 47), (70, 41), (150, 700)])
+@pytest.mark.parametrize("taps", [0, 3, 15])
+def test_loops_are_the_definition(channels: int, size: tuple[int, int], taps: int) -> None:
+    """Any mask, also one of fractions and one of nothing; centers inside and outside of the frame."""
+    generator = torch.Generator().manual_seed(taps)
+    image, mask = torch.rand(4, channels, *size, generator=generator), torch.rand(4, 1, *size, generator=generator)
+    mask[1], mask[2] = 1, 0
+    d = degrade.recipe("cataract", blur_taps=taps)
+    p = d.draw(degrade.make_keys(2, 4), *size)
+    p["veil_center"][3] = torch.tensor([-1.5, 2.5])
+    p["blur_kernel"][3, 1] *= 2
+    got, expected = both(d, image, p, mask)
+    assert (got - expected).abs().max() < 2e-6
+    assert not got[2].any()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["blur_kernel", "veil_center", "veil", "transmission", "contrast", "brightness", "saturation"],
+)
+def test_a_wrong_parameter_is_noticed(name: str) -> None:
+    """The planted defect: one that is a hundredth more in the loops."""
+    image, mask = torch.rand(2, 3, 96, 97, generator=torch.Generator().manual_seed(1)), torch.ones(2, 1, 96, 97)
+    d = degrade.recipe("cataract", blur_taps=15)
+    p = d.draw(degrade.make_keys(2, 2), 96, 97)
+    assert (both(d, image, {**p, name: p[name] * 1.01}, mask)[0] - both(d, image, p, mask)[1]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("taps", [0, 3])
+@pytest.mark.parametrize("bad", [float("nan"), -0.01, 1.01])
+def test_loops_refuse_bad_pixels(bad: float, taps: int) -> None:
+    image = torch.rand(3, 3, 200, 300)
+    image[1, 2, 199, 299] = bad
+    with degrade.backend("cpu"), pytest.raises(ValueError, match="image must lie in"):
+        degrade.recipe("cataract", blur_taps=taps)(image, degrade.make_keys(0, 3), torch.ones(3, 1, 200, 300))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 4), 65)
+    keys, d = degrade.make_keys(0, 4), degrade.recipe("cataract")
+    before = image.clone(), mask.clone()
+    expected = torch.cat([d(image[i : i + 1], keys[i : i + 1], mask[i : i + 1]) for i in range(4)])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(d(image, keys, mask), expected)
+    assert torch.equal(image, before[0])
+    assert torch.equal(mask, before[1])

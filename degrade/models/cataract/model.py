@@ -15,33 +15,15 @@ from torch import Tensor
 from degrade import fov
 from degrade.backend import Operation
 from degrade.base import Call, Degradation
+from degrade.models.cataract.table import PARAMETERS, PIXEL, SIDE, SMOOTHING
 from degrade.ops import color as tone
 from degrade.ops.blur import gaussian_blur, reach_of
-from degrade.ops.constants import REFERENCE_SIDE
 from degrade.ops.fields import offsets
-from degrade.parameters import Parameter, Parameters, ParameterTable
+from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
 from degrade.settings import Span, drawn, ends, uniform, whole
 
-_PX = 1 / REFERENCE_SIDE
-_SMOOTHING = (5 * _PX, 1.1 * _PX)  # of the distance map: 5 x 5 taps, OpenCV's sigma for that size
-_SIDE, _FACTOR = "of the side", (0.0, 3.0)
-
-
-def _factor(name: str, meaning: str) -> Parameter:
-    return Parameter(name, meaning, (0, 10), neutral=1.0, stage="colour")
-
-
-PARAMETERS = ParameterTable(
-    Parameter("blur_kernel", "width and height of the blur's kernel", (0, 0.5), _SIDE, (2,), neutral=_PX, stage="blur"),
-    Parameter("blur_sigma", "its nominal standard deviation", (1e-5, 8), _SIDE, stage="blur"),
-    Parameter("veil_center", "where the veil is thinnest", (-2, 3), "of width, height", (2,), stage="veil"),
-    Parameter("veil", "opacity of the veil where it is thickest", (0, 1), neutral=0.0, stage="veil"),
-    Parameter("transmission", "light that passes the lens", (0, 1), "factor", neutral=1.0, stage="veil"),
-    _factor("contrast", "factor of contrast about the mean luma of the frame"),
-    _factor("brightness", "factor of brightness"),
-    _factor("saturation", "factor of saturation"),
-)
+_FACTOR = (0.0, 3.0)
 
 _PLAIN = ("veil", "transmission", "contrast", "brightness", "saturation")
 
@@ -62,7 +44,7 @@ class Cataract(Degradation):
     """
 
     parameter_table: ParameterTable = PARAMETERS
-    operation: ClassVar[Operation] = Operation("cataract")
+    operation: ClassVar[Operation] = Operation("cataract", cpu="degrade.models.cataract.cpu:degrade")
     has_field_of_view: ClassVar[bool] = True
 
     def __init__(
@@ -75,9 +57,9 @@ class Cataract(Degradation):
             0,
             3,
         ),
-        blur_sigma: Annotated[Span, drawn((0.0005, 0.5), _SIDE, "standard deviation before cutting")] = (
-            10 * _PX,
-            30 * _PX,
+        blur_sigma: Annotated[Span, drawn((0.0005, 0.5), SIDE, "standard deviation before cutting")] = (
+            10 * PIXEL,
+            30 * PIXEL,
         ),
         veil_offset: Annotated[
             Span, drawn((-0.5, 0.5), "of width, height", "where the veil is thinnest, from the middle")
@@ -93,18 +75,21 @@ class Cataract(Degradation):
     def field_of_view(self, image: Tensor) -> Tensor:
         return fov.estimate(image)
 
+    def refuses(self, name: str, image: Tensor) -> str:
+        return "images are float64" if image.dtype == torch.float64 else ""
+
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         streams = {**dict.fromkeys(_PLAIN, 1), "blur_taps": 1, "blur_sigma": 1, "veil_center": 2}
         u = keyed.uniforms(keys, streams)
         drawn = {name: uniform(self.settings[name], u[name][:, 0]) for name in _PLAIN}
         drawn["veil_center"] = 0.5 + uniform(self.settings["veil_offset"], u["veil_center"])
         taps = 2 * whole(*ends(self.settings["blur_taps"]), u["blur_taps"][:, 0]) + 1
-        drawn["blur_kernel"] = (taps * _PX)[:, None].expand(-1, 2)
+        drawn["blur_kernel"] = (taps * PIXEL)[:, None].expand(-1, 2)
         drawn["blur_sigma"] = uniform(self.settings["blur_sigma"], u["blur_sigma"][:, 0])
         return {name: value.to(torch.float32) for name, value in drawn.items()}
 
     def _largest_drawn(self, height: int, width: int) -> Mapping[str, float]:
-        return {"blur_kernel": (2 * ends(self.settings["blur_taps"])[1] + 1) * _PX}
+        return {"blur_kernel": (2 * ends(self.settings["blur_taps"])[1] + 1) * PIXEL}
 
     def _define(self, call: Call) -> Tensor:
         image, p, mask = call.image, call.parameters, call.mask
@@ -127,7 +112,7 @@ def veil_map(center: Tensor, mask: Tensor) -> Tensor:
     """
     dx, dy = offsets(center, (mask.shape[-2], mask.shape[-1]))
     distance = (dx[:, None, None, :] ** 2 + dy[:, None, :, None] ** 2).clamp_min(1e-12).sqrt()
-    kernel, sigma = (distance.new_full((len(distance), n), value) for n, value in zip((2, 1), _SMOOTHING, strict=True))
-    reach = reach_of(_SMOOTHING[0], min(mask.shape[-2:]))
+    kernel, sigma = (distance.new_full((len(distance), n), value) for n, value in zip((2, 1), SMOOTHING, strict=True))
+    reach = reach_of(SMOOTHING[0], min(mask.shape[-2:]))
     distance = gaussian_blur(distance, kernel, sigma[:, 0], (reach, reach)) * mask
     return distance / distance.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)

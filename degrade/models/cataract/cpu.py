@@ -1,0 +1,41 @@
+"""The cataract model of a batch on a CPU without gradients: one image at a time, a thread to each core.
+
+No memory but the result, a plane for each thread, and the rows that the blur still needs. An image's numbers are the
+same alone and in any batch, with any number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from degrade.base import Call, check_values
+from degrade.jit.threads import share, threads_for
+from degrade.memory import empty
+from degrade.models.cataract.cpu_images import cloud_images
+
+
+def degrade(call: Call) -> Tensor:
+    """`Cataract._define`: new float32 tensor (B, C, H, W).
+
+    ValueError for images that are not in [0, 1].
+    """
+    image, mask, packed = call.image.detach(), call.mask, call.packed
+    assert mask is not None
+    assert packed is not None
+    batch, _, height, width = image.shape
+    result = empty(image.shape, torch.float32)
+    if not batch:
+        return result
+    pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask.detach()))
+    threads = threads_for(batch)
+    scratch = empty((threads, 1, height, width), torch.float32).numpy()
+    progress, ones = np.zeros(2, np.int64), np.ones((1, width), np.float32)
+    work: Any = (pictures, pictures.view(np.uint32), masks, ones, packed.rows.numpy(), result.numpy())
+    share(lambda thread: cloud_images(progress, scratch[thread], *work), threads)
+    if progress[1]:
+        check_values(image)
+    return result
