@@ -17,6 +17,7 @@ from .replay import replay
 from .standard_streams import open_closed
 from .synth import synth
 from .verify import verify
+from .warm_up import warm_up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -71,7 +72,7 @@ def _say_backends(names: list[str]) -> None:
                 click.echo(f"  {line}")
 
 
-for command in (synth, verify, preview, replay, fit, check):
+for command in (synth, verify, preview, replay, fit, check, warm_up):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from degrade import fov, models, phantom, stream
-from degrade.backend import backend
+from degrade.backends import backend
 from degrade.base import Degradation
 from degrade.parameters import Parameters
 from degrade.recipes import RECIPES, recipe

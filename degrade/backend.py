@@ -17,25 +17,19 @@ import functools
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from degrade.base import Degradation
 
 NAMES = ("reference", "cpu", "gpu")
 _PACKAGES = {"cpu": "numba", "gpu": "triton"}
 _DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 
-_override: ContextVar[str | None] = ContextVar("degrade.backend", default=None)
+override: ContextVar[str | None] = ContextVar("degrade.backend", default=None)
 
 
 @dataclass
@@ -133,7 +127,7 @@ def _obstacle(operation: Operation, name: str, device: torch.device, gradients: 
 
 def selected() -> str | None:
     """The backend that `with degrade.backend(...)` or DEGRADE_BACKEND asks for; None for the fastest."""
-    name = _override.get()
+    name = override.get()
     if name is None:
         name = os.environ.get("DEGRADE_BACKEND") or None
         if name is not None and name not in NAMES:
@@ -183,54 +177,3 @@ def _installed(package: str) -> bool:
 def _interpreted() -> bool:
     """Whether Triton's kernels run on a CPU, in its interpreter."""
     return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-class Backends:
-    """`degrade.backend`: choose a backend for a block of code, or ask which one serves a call."""
-
-    names = NAMES
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Use one backend for all calls in a `with` block of this thread.
-
-        Args:
-            name: "reference", "cpu" or "gpu". What it does not serve (gradients, other devices) the definition does.
-
-        Raises:
-            ValueError: for another name.
-        """
-        if name not in NAMES:
-            raise ValueError(f"backend {name!r}: allowed is one of {', '.join(NAMES)}")
-        token = _override.set(name)
-        try:
-            yield
-        finally:
-            _override.reset(token)
-
-    @staticmethod
-    def explain(recipe: Degradation, image: Tensor) -> str:
-        """Which backend would degrade these images, operation by operation, and why the others would not.
-
-        Args:
-            recipe: the degradation.
-            image: (B, C, H, W); only its type, shape and device matter.
-
-        Returns:
-            a few lines of text.
-
-        >>> import degrade
-        >>> with degrade.backend("reference"):
-        ...     print(degrade.backend.explain(degrade.recipe("cataract"), torch.zeros(1, 3, 64, 64)).splitlines()[0])
-        cataract: reference
-        """
-        gradients = torch.is_grad_enabled() and image.requires_grad
-        lines = []
-        for operation in recipe.operations:
-            choice = choose(operation, image.device, gradients, functools.partial(recipe.refuses, image=image))
-            lines.append(f"{operation.name}: {choice.name}")
-            lines += [f"  not {name}: {why}" for name, why in choice.reasons.items()]
-        return "\n".join(lines)
-
-
-backend = Backends()

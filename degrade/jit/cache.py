@@ -68,6 +68,13 @@ class KernelCache(_Cache):
     def cache_path(self) -> str:
         return str(self._folder)
 
+    def holds(self, sig: Any, target_context: Any) -> bool:
+        """Whether there is a file for these argument types; it may be damaged."""
+        try:
+            return self._path(sig, target_context.codegen()).exists()
+        except OSError:
+            return False
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function from disk; None where it is not there, or not as it was written."""
         target_context.refresh()

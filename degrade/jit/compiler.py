@@ -7,11 +7,13 @@ sample's numbers so depend on nothing but itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba.core.registry import CPUDispatcher
 
 from degrade.jit.cache import KernelCache
+from degrade.jit.once import compiling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -47,6 +49,12 @@ class _Kernel(CPUDispatcher):
 
     def enable_caching(self) -> None:
         self._cache = KernelCache(self.py_func)
+
+    def compile(self, sig: Any) -> Any:
+        if not isinstance(self._cache, KernelCache):
+            return super().compile(sig)
+        with compiling(Path(self._cache.cache_path), self._cache.holds(sig, self.targetctx)):
+            return super().compile(sig)
 
 
 def _compiled(function: Function, fastmath: bool, inner: bool = False) -> Function:

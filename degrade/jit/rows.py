@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ LINE = 16
 
 
 @kernel
-def aligned(rows: int, columns: int) -> NDArray[np.float32]:
+def aligned(rows: Any, columns: int) -> NDArray[np.float32]:
     """(rows, columns) float32 that begins a cache line, as each row does if `columns` is a multiple of `LINE`."""
     spare = np.empty(rows * columns + LINE, np.float32)
     start = -(spare.ctypes.data // 4) % LINE

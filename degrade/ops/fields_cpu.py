@@ -183,7 +183,7 @@ def _running(half: Array, extent: int, step: int) -> Array:
 
 
 @inner_kernel
-def _add(line: Array, sums: Array, extent: int, plus: int, minus: int, sign: Any, low: int, high: int) -> None:
+def _add(line: Array, sums: Array, extent: int, plus: int, minus: int, sign: Any, low: Any, high: int) -> None:
     """Adds sign (S(o + plus) - S(o + minus)) to the nodes low to high - 1 of a row, o the first node's and so on."""
     step = len(sums)
     p, m = plus + extent, minus + extent

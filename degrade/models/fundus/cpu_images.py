@@ -58,6 +58,7 @@ def degrade_images(
         stream: the two words of the noise's.
     """
     lines, plane = scratch[0], scratch[1]
+    zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
     for _ in range(len(image)):
         i = take(progress)
         if i >= len(image):
@@ -73,7 +74,7 @@ def degrade_images(
             mean /= max(cpu_stages.mean_of(mask[i]), 1e-6)
             depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)
         else:
-            most = cpu_stages.largest(patterns[i], np.int64(0), image.shape[2])
+            most = cpu_stages.largest(patterns[i], zero, image.shape[2])
             if bits != BLUR:
                 cpu_stages.copy(source, picture)
         if most > cpu_stages.ONE_AS_BITS:
@@ -87,7 +88,7 @@ def degrade_images(
             grain = row[at.NOISE] * (side / REFERENCE_SIDE)
             key = np.uint64(words[i, at.NOISE_KEY]) | np.uint64(words[i, at.NOISE_KEY + 1]) << np.uint64(32)
             add_normals(picture.reshape(-1), np.float32(grain), key, stream)
-            cpu_stages.times(picture, mask[i, 0], np.int64(0), len(plane))
+            cpu_stages.times(picture, mask[i, 0], zero, len(plane))
 
 
 @inner_kernel
@@ -190,7 +191,7 @@ def _finish(
     reach = len(down) - 1 if bits & BLUR else 0
     window = window_for(channels, width, down)
     band = max(_BAND // (channels * width) // ROWS, 1) * ROWS
-    ready = np.int64(0)
+    ready: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
     for begin in range(0, height, band):
         end = min(begin + band, height)
         needed = min(end + reach, height)

@@ -1,0 +1,86 @@
+"""`degrade.backend`: choose a backend, ask which one serves, compile ahead."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from degrade.backend import NAMES, choose, override
+from degrade.base import Degradation
+from degrade.recipes import RECIPES, recipe
+from degrade.rng.keyed import make_keys
+
+
+class Backends:
+    """`degrade.backend`: choose a backend for a block of code, or ask which one serves a call."""
+
+    names = NAMES
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Use one backend for all calls in a `with` block of this thread.
+
+        Args:
+            name: "reference", "cpu" or "gpu". What it does not serve (gradients, other devices) the definition does.
+
+        Raises:
+            ValueError: for another name.
+        """
+        if name not in NAMES:
+            raise ValueError(f"backend {name!r}: allowed is one of {', '.join(NAMES)}")
+        token = override.set(name)
+        try:
+            yield
+        finally:
+            override.reset(token)
+
+    @staticmethod
+    def warm_up(recipes: Iterable[str | Degradation] | None = None) -> float:
+        """Compile what recipes need on this machine's CPU ahead of the first call: in Docker images, on clusters.
+
+        Args:
+            recipes: names or recipes; all named ones if not given.
+
+        Returns:
+            the seconds that it took: a fraction of one where everything was there.
+        """
+        start = time.perf_counter()
+        for one in RECIPES if recipes is None else recipes:
+            degradation = recipe(one) if isinstance(one, str) else one
+            for channels in degradation.channels:
+                image = torch.full((2, channels, 64, 64), 0.5)
+                degradation(image, make_keys(0, 2))
+                degradation(image, make_keys(0, 2), torch.ones(2, 1, 64, 64))
+        return time.perf_counter() - start
+
+    @staticmethod
+    def explain(recipe: Degradation, image: Tensor) -> str:
+        """Which backend would degrade these images, operation by operation, and why the others would not.
+
+        Args:
+            recipe: the degradation.
+            image: (B, C, H, W); only its type, shape and device matter.
+
+        Returns:
+            a few lines of text.
+
+        >>> import degrade
+        >>> with degrade.backend("reference"):
+        ...     print(degrade.backend.explain(degrade.recipe("cataract"), torch.zeros(1, 3, 64, 64)).splitlines()[0])
+        cataract: reference
+        """
+        gradients = torch.is_grad_enabled() and image.requires_grad
+        lines = []
+        for operation in recipe.operations:
+            choice = choose(operation, image.device, gradients, functools.partial(recipe.refuses, image=image))
+            lines.append(f"{operation.name}: {choice.name}")
+            lines += [f"  not {name}: {why}" for name, why in choice.reasons.items()]
+        return "\n".join(lines)
+
+
+backend = Backends()
