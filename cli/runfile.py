@@ -37,6 +37,12 @@ class Data:
     network: str | None = option(None, "Name of the trainer.", argument=True)
     source: str | None = option(None, "Good images.", argument=True)
     unpaired: str | None = option(None, "Real bad images, for trainers that take some: as SOURCE.", metavar="LOW")
+    low_recipe: str | None = option(
+        None,
+        "Make the bad images on the fly by this recipe: of the good images of --unpaired, or else of one half of "
+        "SOURCE, whose patients are on no other side.",
+        metavar="NAME|FILE.toml",
+    )
     vessels: str | None = option(
         None, "Vessel masks with the names of the images; images without one are left out.", metavar="DIR"
     )

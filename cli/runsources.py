@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
+from degrade.base import Degradation
+from degrade.recipes import recipe as open_recipe
 from degrade.stream import Source, SourceError, open_source
 from degrade.text import LARGEST_FILE, TextError, shown
-from enhance.holdout import Ids, hold_out, read_ids, split_again
+from enhance.holdout import Ids, hold_out, in_halves, read_ids, split_again
 from enhance.trainers import Sources, Trainer
 from enhance.training.processes import is_first
 from enhance.training.run_checkpoints import candidates, has_begun
@@ -32,11 +34,26 @@ def read_sources(run: RunFile, made: Trainer) -> Sources:
     if "vessels" in told:
         high = _with_vessels(high, _open(told["vessels"], "--vessels"))
     low = _open(told["unpaired"], "--unpaired") if "unpaired" in told else None
-    if made.needs_low == "must" and low is None:
-        raise Refusal("--unpaired", f"{made.name} needs real bad images too")
+    recipe = told.get("low_recipe")
+    if made.needs_low != "must" and recipe is not None:
+        raise Refusal("--low-recipe", f"{made.name} trains on pairs: --set recipe=... says how they are made")
+    if recipe is not None:
+        low_recipe(recipe)
+    if made.needs_low == "must" and low is None and recipe is None:
+        raise Refusal("--unpaired", f"{made.name} needs real bad images too, or --low-recipe, which makes them")
     if made.needs_low == "no" and low is not None:
         raise Refusal("--unpaired", f"{made.name} trains on good images alone")
-    return Sources(high, low)
+    return Sources(high, low, recipe)
+
+
+def low_recipe(name: str) -> Degradation:
+    """The recipe of --low-recipe; refused if it is none."""
+    try:
+        return open_recipe(name)
+    except OSError as error:
+        raise Refusal("--low-recipe", f"cannot read {name!r}: {error.strerror}") from None
+    except (TypeError, ValueError) as error:
+        raise Refusal("--low-recipe", str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -50,15 +67,18 @@ class Split:
 
 def read_split(sources: Sources, run: RunFile, seed: int, out: Path, given: RunFile | None) -> Split:
     """Split the sources of a new run, or repeat the split of a resumed one, whose new options are `given`."""
+    is_halved = sources.low_recipe is not None and sources.low is None
     if given is None or not is_begun(out):
         try:
             share = run.told["hold_out"]
+            sources = in_halves(sources, seed, run.told["group"]) if is_halved else sources
             on, held = hold_out(sources, share, seed, run.told["group"]) if share else (sources, None)
         except ValueError as error:
             raise Refusal("--hold-out", str(error)) from None
         return Split(on, held, {HELD_OUT: Ids.of(held).to_json(), **_trained_on(on)})
     try:
         trained = read_ids(out / TRAINED_ON) if (out / TRAINED_ON).exists() else None  # older runs have none
+        sources = replace(sources, low=sources.high) if is_halved else sources
         on, held, added = split_again(sources, read_ids(out / HELD_OUT), trained)
     except SourceError as error:
         raise Refusal("SOURCE", str(error)) from None
@@ -85,11 +105,12 @@ def is_begun(out: Path) -> bool:
 
 def keep_split(base: RunFile, given: RunFile) -> None:
     """Refuse to change the split of a resumed run."""
-    for name in ("hold_out", "group"):
+    for name in ("hold_out", "group", "low_recipe"):
         before, now = base.told.get(name), given.told.get(name)
         if now is not None and now != before:
             option = f"--{name.replace('_', '-')}"
-            raise Refusal(option, f"{now!r}: the split of a run never changes, and it was begun with {before!r}")
+            what = "recipe" if name == "low_recipe" else "split"
+            raise Refusal(option, f"{now!r}: the {what} of a run never changes, and it was begun with {before!r}")
 
 
 def _open(text: str, argument: str) -> Source:

@@ -28,7 +28,7 @@ from .options import Refusal
 from .problems import reason
 from .runfile import DEFAULTS, OPTIONS, Data, RunFile
 from .runflags import flags_of
-from .runsources import is_begun, keep_split, read_sources, read_split
+from .runsources import is_begun, keep_split, low_recipe, read_sources, read_split
 from .sources import SOURCE_HELP
 
 
@@ -53,6 +53,7 @@ Examples:
   enhance train xbdcnn "phantom:chest?count=32&size=128" --out run --steps 300 --set width=8 --set crop=64
   enhance train pcenet photographs/ --vessels vessels/ --out run --epochs 100
   enhance train zhao clear/ --unpaired cataract/ --out run --precision bf16-mixed
+  enhance train zhao clear/ --low-recipe cataract --out run
   enhance train --resume --out run
   torchrun --nproc-per-node=4 -m degrade_cli.enhance train xbdcnn radiographs/ --out run
 
@@ -106,6 +107,7 @@ def train_command(
     if steps and told["epochs"]:
         raise click.UsageError("--steps and --epochs say the same thing: give one of them")
     given = RunFile({name: value for name, value in told.items() if value is not None}, _fields(changes, steps))
+    _read_low_recipe(given.told)
     runfile.check(given.told)
     base = _base(out, config, resume)
     if resume and out is not None and is_begun(out):
@@ -206,11 +208,25 @@ def _trainer(run: RunFile, argument: str) -> Trainer:
     if name is None:
         raise Refusal("NETWORK", f"missing: one of {', '.join(TRAINERS)}")
     try:
+        if (
+            "recipe" not in fields
+            and "low_recipe" in run.told
+            and name in TRAINERS
+            and TRAINERS[name].needs_low == "must"
+        ):
+            fields["recipe"] = run.told["low_recipe"]  # validation degrades as training does
         if str(fields.get("recipe", "")).endswith(".toml"):
             fields["recipe"] = recipe(fields["recipe"]).to_toml()  # its text, because the file may change later
         return trainer(name, **fields)
     except (OSError, ValueError) as error:
         raise Refusal(argument if name in TRAINERS else "NETWORK", str(error)) from None
+
+
+def _read_low_recipe(told: dict[str, Any]) -> None:
+    """Replace the file of --low-recipe by its text, because the file may change later."""
+    name = told.get("low_recipe")
+    if name is not None and name.endswith(".toml"):
+        told["low_recipe"] = low_recipe(name).to_toml()
 
 
 def _is_told(name: str, run: RunFile) -> bool:

@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from degrade.rng import keyed
 from degrade.stream import Source, SourceError
+from degrade.stream.halves import halves
 from degrade.stream.ids import LARGEST_LISTED
 from degrade.text import TextError, parse_json, read_text, shown
 from enhance.trainers.base import Sources
@@ -93,7 +94,10 @@ def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) 
                 f"{source.title} has {len(source):,} images; at most {LARGEST_LISTED:,} can be split: keep nothing out"
             )
     high, held_high = split(sources.high.ids, share, seed, group)
-    kept = Sources(sources.high.subset(high)), Sources(sources.high.subset(held_high))
+    kept = (
+        Sources(sources.high.subset(high), low_recipe=sources.low_recipe),
+        Sources(sources.high.subset(held_high), low_recipe=sources.low_recipe),
+    )
     if sources.low is None:
         return kept
     seen = {group_of(id_, group) for id_ in high}
@@ -103,7 +107,21 @@ def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) 
     low = [id_ for id_ in sources.low.ids if group_of(id_, group) not in unseen]
     if not low:
         raise SourceError(f"{sources.low.title}: nothing is left to train on once held-out patients are taken away")
-    return Sources(kept[0].high, sources.low.subset(low)), Sources(kept[1].high, _rest(sources.low, low))
+    return replace(kept[0], low=sources.low.subset(low)), replace(kept[1], low=_rest(sources.low, low))
+
+
+def in_halves(sources: Sources, seed: int = 0, group: str = GROUP) -> Sources:
+    """Sources whose bad images are to be made of one half of the good ones, with the halves as `low` and `high`.
+
+    Images of a patient or sequence stay in one half. Arguments as for `split`.
+
+    Raises:
+        SourceError: fewer than two patients or sequences.
+        ValueError: a rule that is not allowed.
+    """
+    _groups([], group)
+    low, high = halves(sources.high, seed, lambda id_: group_of(id_, group))
+    return replace(sources, high=high, low=low)
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,7 @@ def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sourc
     """Apply the split of an existing run to its sources as they are now.
 
     Args:
-        sources: all images.
+        sources: all images; the same source twice where the run has two halves of one.
         held: ids that the run holds out.
         trained: ids that it trains on; None, for runs without that record, means all others.
 
@@ -168,13 +186,18 @@ def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sourc
         if missing := sorted((inside | outside) - there):
             title = source.title if source is not None else f"the {'good' if name == 'high' else 'bad'} images"
             raise SourceError(f"{title}: {len(missing)} images of the run are missing: {_names(missing)}")
-        added += [id_ for id_ in ids if id_ not in inside and id_ not in outside]
+        if source is not sources.low or source is not sources.high:
+            added += [id_ for id_ in ids if id_ not in inside and id_ not in outside]
         for side, some in zip(sides, (inside, outside), strict=True):
             side.append(source.subset(some) if source is not None and some else None)
+    if sources.low is sources.high:  # halves of one source
+        known = set().union(held.high, held.low, *((trained.high, trained.low) if trained is not None else ()))
+        added = [id_ for id_ in sources.high.ids if id_ not in known]
     (high, low), (held_high, held_low) = sides
     if high is None:
         raise SourceError(f"{sources.high.title}: the run trains on none of its images")
-    return Sources(high, low), None if held_high is None else Sources(held_high, held_low), added
+    on = replace(sources, high=high, low=low)
+    return on, None if held_high is None else replace(sources, high=held_high, low=held_low), added
 
 
 class _Record(msgspec.Struct):

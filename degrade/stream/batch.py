@@ -89,7 +89,7 @@ class Batch(Samples):
 
 @dataclass(frozen=True)
 class Images(Samples):
-    """Images that are not degraded by the stream.
+    """Images of one source, real ones or such that the stream has degraded.
 
     Attributes:
         image: (B, C, H, W) float32 in [0, 1].
@@ -97,6 +97,7 @@ class Images(Samples):
         keys: int64 (B,); the geometry was drawn from them.
         ids: names of the samples.
         maps: extra images of the samples that the source has, by name: (B, C, H, W) float32 in [0, 1].
+        parameters: of the degradation, (B, ...), where the stream has degraded the images; else empty.
     """
 
     image: Tensor
@@ -104,6 +105,7 @@ class Images(Samples):
     keys: Tensor
     ids: list[str]
     maps: dict[str, Tensor] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 from degrade.base import Degradation
@@ -12,12 +13,14 @@ from degrade.sequence import SeqLC
 from degrade.stream import order
 from degrade.stream.base import Stream
 from degrade.stream.batch import Images, MixedBatch, UnpairedBatch
+from degrade.stream.halves import halves
 from degrade.stream.lane import FieldOfView, Lane
 from degrade.stream.numbers import whole
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.options import StreamOptions, with_defaults
 from degrade.stream.pairs import pair
 from degrade.stream.passes import Step
+from degrade.stream.source import Source
 
 
 class UnpairedStream(Stream[UnpairedBatch]):
@@ -26,31 +29,50 @@ class UnpairedStream(Stream[UnpairedBatch]):
     An epoch is over when each image of the larger source has come once; the smaller one begins another round, in
     another order, as often as it takes.
 
+    The images of low quality may be made on the fly: with `low_recipe` the images of `low` are good ones, and are
+    degraded by it, anew in each epoch and round. Without `low` one half of `high` takes its place, so that no image
+    is on both sides (see `degrade.stream.halves.halves`); which half follows from `seed`.
+
     Args:
-        low, high: whatever `open_source` takes.
+        low, high: whatever `open_source` takes. `low` may be None with `low_recipe`.
         batch_size: images of each on each process.
         field_of_view: makes the masks where a source has none: `degrade.fov.estimate` for fundus photographs; by
-            default the whole frame.
+            default that of `low_recipe`, or else the whole frame.
+        low_recipe: a `Degradation`, or what `degrade.recipe` takes; `batch.low.parameters` are what it drew. None
+            leaves the images of `low` as they are.
         options: see `StreamOptions`.
+
+    Raises:
+        ValueError: neither `low` nor `low_recipe` is given, or `low_recipe` and one source for both sides.
+        SourceError: a source that cannot be used, or that has too few images for two halves.
 
     >>> stream = UnpairedStream("phantom:cornea?count=2&size=64", "phantom:cornea?count=3&size=64&seed=1", batch_size=2)
     >>> [(len(batch.low), len(batch.high)) for batch in stream]
     [(2, 2), (1, 1)]
+    >>> stream = UnpairedStream(None, "phantom:fundus?count=4&size=64", batch_size=2, low_recipe="cataract")
+    >>> [sorted(batch.low.ids + batch.high.ids) for batch in stream]
+    [['fundus_0000', 'fundus_0001', 'fundus_0002', 'fundus_0003']]
     """
 
     def __init__(
         self,
-        low: SourceLike,
+        low: SourceLike | None,
         high: SourceLike,
         *,
         batch_size: int,
         field_of_view: FieldOfView | None = None,
+        low_recipe: Degradation | str | os.PathLike[str] | None = None,
         **options: Unpack[StreamOptions],
     ) -> None:
         given = with_defaults("UnpairedStream", options)
+        self.low_recipe = _recipe(low_recipe, given)
+        channels: tuple[int, ...] = (1, 3)
+        if self.low_recipe is not None:
+            channels, field_of_view = self.low_recipe.channels, field_of_view or self.low_recipe.field_of_view
+        sides = _sides(low, high, self.low_recipe, whole("seed", given["seed"]))
         lanes = [
-            Lane(name, open_source(source), given, channels=(1, 3), field_of_view=field_of_view)
-            for name, source in (("low", low), ("high", high))
+            Lane(name, source, given, channels=channels, field_of_view=field_of_view)
+            for name, source in zip(("low", "high"), sides, strict=True)
         ]
         super().__init__(
             lanes,
@@ -63,7 +85,32 @@ class UnpairedStream(Stream[UnpairedBatch]):
         return order.Lazy(len(steps), lambda number: (steps[number],) * 2)
 
     def _assemble(self, images: list[Images]) -> UnpairedBatch:
-        return UnpairedBatch(*images)
+        low, high = images
+        if self.low_recipe is None:
+            return UnpairedBatch(low, high)
+        degraded, parameters = self.low_recipe.sample(low.image, low.keys, low.mask)
+        return UnpairedBatch(replace(low, image=degraded, parameters=parameters), high)
+
+
+def _recipe(recipe: Degradation | str | os.PathLike[str] | None, options: StreamOptions) -> Degradation | None:
+    """The recipe of the low side, on the device of the stream."""
+    if recipe is None:
+        return None
+    found = recipe if isinstance(recipe, Degradation) else open_recipe(recipe)
+    found.to(options["device"])
+    return found
+
+
+def _sides(low: SourceLike | None, high: SourceLike, recipe: Degradation | None, seed: int) -> tuple[Source, Source]:
+    """The sources of both sides; halves of one where there is no other."""
+    if low is None and recipe is None:
+        raise ValueError("low = None: give a source of bad images, or low_recipe, which makes them of good ones")
+    good = open_source(high)
+    if low is None:
+        return halves(good, seed)
+    if recipe is not None and (low is high or (isinstance(low, (str, os.PathLike)) and low == high)):
+        raise ValueError(f"low = high = {good.title}: with low_recipe give low = None, which takes halves of it")
+    return open_source(low), good
 
 
 class MixedStream(Stream[MixedBatch]):

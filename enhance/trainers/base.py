@@ -27,11 +27,14 @@ class Sources:
 
     Attributes:
         high: good images, with the maps that the trainer lists in `maps`.
-        low: real bad images, unpaired, for trainers that use them.
+        low: real bad images, unpaired, for trainers that use them; with `low_recipe` good ones.
+        low_recipe: recipe that makes the bad images of unpaired training on the fly, of `low`, or without `low` of one
+            half of `high`: its name or TOML text.
     """
 
     high: Source
     low: Source | None = None
+    low_recipe: str | None = None
 
 
 class Updater(Protocol):

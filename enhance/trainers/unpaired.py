@@ -13,17 +13,18 @@ def unpaired(name: str, sources: Sources, config: Config, *, vflip: bool = False
 
     Args:
         name: of the trainer, for the error message.
-        sources: with `low`; ValueError without.
+        sources: with `low`, `low_recipe` or both; ValueError without.
         config: its `batch_size`, `size`, `crop` and `seed` are used.
         vflip: flip upside down too, not only left to right.
         placing: workers, device, rank, world_size and cache_bytes of the stream.
     """
-    if sources.low is None:
-        raise ValueError(f"trainer {name!r} needs real bad images too: low = None")
+    if sources.low is None and sources.low_recipe is None:
+        raise ValueError(f"trainer {name!r} needs real bad images too, or low_recipe: low = None")
     return UnpairedStream(
         sources.low,
         sources.high,
         batch_size=config.batch_size,
+        low_recipe=sources.low_recipe,
         size=config.size,
         crop=config.crop,
         hflip=True,

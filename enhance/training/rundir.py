@@ -65,8 +65,10 @@ def write_failed(run: Path, failed: Mapping[str, str]) -> None:
 
 def check_sources(trainer: Trainer, sources: Sources) -> None:
     """Raise RunError where a trainer cannot use these sources: missing images, wrong channels, missing maps."""
-    if trainer.needs_low == "must" and sources.low is None:
-        raise RunError(f"{trainer.name} needs real bad images too (unpaired, low)")
+    if trainer.needs_low == "must" and sources.low is None and sources.low_recipe is None:
+        raise RunError(f"{trainer.name} needs real bad images too (unpaired, low), or a recipe for them (low_recipe)")
+    if trainer.needs_low != "must" and sources.low_recipe is not None:
+        raise RunError(f"{trainer.name} trains on pairs that its own recipe makes; it has no use for low_recipe")
     if trainer.needs_low == "no" and sources.low is not None:
         raise RunError(f"{trainer.name} trains on good images alone; it has no use for {sources.low.title}")
     for source in (sources.high, sources.low):
