@@ -83,4 +83,11 @@ class Backends:
         return "\n".join(lines)
 
 
+def serving(recipe: Degradation, image: Tensor) -> str:
+    """The backends that degrade these images without gradients, joined by "+" where operations have different ones."""
+    refuses = functools.partial(recipe.refuses, image=image)
+    names = {choose(operation, image.device, refuses=refuses).name for operation in recipe.operations}
+    return "+".join(sorted(names))
+
+
 backend = Backends()

@@ -226,4 +226,5 @@ def test_phantom_mistakes(tmp_path, source):
 
 def test_manifest_is_json_by_the_line(pairs):
     first = json.loads((pairs / "manifest.jsonl").read_text().splitlines()[0])
-    assert list(first) == ["id", "view", "source", "key", "pixels", "files", "parameters"]
+    assert list(first) == ["id", "view", "source", "key", "pixels", "version", "backend", "files", "parameters"]
+    assert (first["version"], first["backend"]) == (degrade.__version__, "cpu")

@@ -13,7 +13,7 @@ from PIL import Image
 from cli.degrade import main
 
 FOLDER = Path(__file__).parent / "fixtures/version-0.2"
-RECIPES = sorted(path.name for path in FOLDER.iterdir())
+RECIPES = sorted(path.parent.name for path in FOLDER.glob("*/manifest.jsonl"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -22,6 +22,7 @@ from degrade.pairs.items import Item
 from degrade.pairs.plan import Outcome, Plan
 from degrade.pairs.views import View, degrade_batch, degrade_one
 from degrade.pairs.writing import Sample, Staged, Writer
+from degrade.version import __version__
 
 FAILURES = (image_io.ImageError, ValueError, RuntimeError, MemoryError, LookupError, TypeError)
 """Errors that fail one image; any other, such as a full disk, ends the run."""
@@ -256,7 +257,18 @@ def _write(run: Run, item: Item, decoded: _Decoded, views: Iterator[View], degra
         contents = {"clean": sample.clean, "mask": sample.mask, "degraded": sample.degraded[-1]}
         records = {name: manifest.FileRecord(len(data), checksums.of_bytes(data)) for name, data in contents.items()}
         parameters = manifest.pack(view.record)
-        sample.lines.append(manifest.Line(item.id, number, item.source, str(key), parameters, decoded.pixels, records))
+        line = manifest.Line(
+            item.id,
+            number,
+            item.source,
+            str(key),
+            parameters,
+            decoded.pixels,
+            records,
+            version=__version__,
+            backend=view.backend,
+        )
+        sample.lines.append(line)
     staged = run.writer.stage(sample)
     writing = time.perf_counter() - start
     return _Done(staged, decoded.seconds, degrading, max(writing - degrading, 0.0))

@@ -46,6 +46,7 @@ class Line(msgspec.Struct, frozen=True):
         pixels: checksum of the source's pixels, before it was resized.
         files: sizes and checksums of "clean", "mask" and "degraded".
         shard: where they are; None for files.
+        version, backend: of this package, and what computed the image. Where both are the same, so are the bytes.
     """
 
     id: str
@@ -56,6 +57,8 @@ class Line(msgspec.Struct, frozen=True):
     pixels: str = ""
     files: dict[str, FileRecord] = {}
     shard: ShardRecord | None = None
+    version: str = ""
+    backend: str = ""
 
     @property
     def number(self) -> int:
@@ -74,6 +77,8 @@ class Line(msgspec.Struct, frozen=True):
             "source": self.source,
             "key": str(self.key),
             "pixels": self.pixels,
+            "version": self.version,
+            "backend": self.backend,
             "files": {name: msgspec.to_builtins(file) for name, file in self.files.items()},
         }
         if self.shard is not None:

@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from degrade.pairs import checksums, manifest
 from degrade.pairs.cutting import cut, spool_name, spool_number
 from degrade.pairs.layout import Layout
@@ -101,4 +103,4 @@ def _about(sample: Sample) -> str:
 
 def _placed(line: Line, shard: ShardRecord, offsets: dict[str, int]) -> Line:
     files = {name: FileRecord(file.bytes, file.blake2, offsets[name]) for name, file in line.files.items()}
-    return Line(line.id, line.view, line.source, line.key, line.parameters, line.pixels, files, shard)
+    return msgspec.structs.replace(line, files=files, shard=shard)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from degrade.backends import serving
 from degrade.base import Degradation
 from degrade.images import image_io
 from degrade.records import Record, to_record
@@ -18,12 +19,16 @@ _DRAWN_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class View:
-    """A degraded image, uint8 or uint16 (C, H, W); mask, uint8 (1, H, W); record of parameters; seconds it took."""
+    """A degraded image, uint8 or uint16 (C, H, W); mask, uint8 (1, H, W); record of parameters; seconds it took.
+
+    `backend` is what computed it.
+    """
 
     degraded: Tensor
     mask: Tensor
     record: Record
     seconds: float = 0.0
+    backend: str = ""
 
 
 def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator[View]:
@@ -40,7 +45,7 @@ def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator
             one = {name: value[row : row + 1] for name, value in parameters.items()}
             degraded = image_io.to_integer(recipe.apply(clean, one, mask)[0], bits)
             record = to_record(recipe.parameter_table, parameters, row)
-            yield View(degraded, shown, record, time.perf_counter() - start)
+            yield View(degraded, shown, record, time.perf_counter() - start, serving(recipe, clean))
             start = time.perf_counter()
 
 
@@ -57,9 +62,10 @@ def degrade_batch(recipe: Degradation, images: Tensor, keys: Tensor, device: tor
         rows = slice(start, start + batch)
         some = {name: value[rows] for name, value in parameters.items()}
         made.append(image_io.to_integer(recipe.apply(image[of[rows]], some, mask[of[rows]]), bits).cpu())
+    backend = serving(recipe, image)
     degraded, shown = torch.cat(made), image_io.to_integer(mask).cpu()
     records = [to_record(recipe.parameter_table, parameters, index) for index in range(len(of))]
     return [
-        iter([View(degraded[i * views + k], shown[i], records[i * views + k]) for k in range(views)])
+        iter([View(degraded[i * views + k], shown[i], records[i * views + k], backend=backend) for k in range(views)])
         for i in range(batch)
     ]
