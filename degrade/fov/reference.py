@@ -6,17 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SHRUNK = 160
-"""The longest side, in pixels, at which the field is found; its edge is then placed between those pixels."""
+from degrade.backend import Operation, run
+from degrade.fov.constants import BAR, BRIGHT, CELLS, DARK, LEVELS, SHRUNK, SPECK
 
-_DARK = 0.1
-"""A border brighter than this (after averaging) is no surround."""
-
-_BAR = 0.004
-"""Rows and columns no brighter than this, along the frame's sides, are black bars: no part of the photograph."""
-
-_SPECK = 0.12
-"""Bright things in the surround that hold no square of this side (a fraction of the shorter one) are not field."""
+OPERATION = Operation("field of view", cpu="degrade.fov.cpu:estimate")
 
 
 @torch.no_grad()
@@ -47,8 +40,13 @@ def estimate(image: Tensor) -> Tensor:
         raise ValueError(f"image must be (B, C, H, W) with C 1 or 3 and H, W at least 32; got {tuple(image.shape)}")
     if not image.is_floating_point():
         raise TypeError(f"image must be floating-point in [0, 1]; got {image.dtype}")
+    mask: Tensor = run(OPERATION, _estimate, (image,), image.device)
+    return mask
+
+
+def _estimate(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
-    factor = -(-max(height, width) // _SHRUNK)
+    factor = -(-max(height, width) // SHRUNK)
     level = _shrink(image, factor)
     frame = _frame(level)
     surround, threshold = _threshold(level, frame)
@@ -67,7 +65,7 @@ def _shrink(image: Tensor, factor: int) -> Tensor:
     image = image.float()
     if factor > 1:
         image = _block_means(_block_means(image, 2, factor), 3, factor)
-    return image.amax(1, keepdim=True).clamp(0.0, 1.0).mul(4096).round().div(4096)
+    return image.amax(1, keepdim=True).clamp(0.0, 1.0).mul(LEVELS).round().div(LEVELS)
 
 
 def _block_means(x: Tensor, dim: int, factor: int) -> Tensor:
@@ -83,7 +81,7 @@ def _block_means(x: Tensor, dim: int, factor: int) -> Tensor:
 
 def _frame(level: Tensor) -> Tensor:
     """The frame without black bars along its sides, which letterboxing adds: (B, 1, h, w) of 0 and 1."""
-    lit = level > _BAR
+    lit = level > BAR
     within = torch.ones_like(level)
     for dim in (-1, -2):
         line = lit.any(dim=-3 - dim, keepdim=True).float()
@@ -100,7 +98,7 @@ def _threshold(level: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
     inner = -F.max_pool2d(F.pad(-frame, (1, 1, 1, 1)), 3, 1)
     ring = (frame - inner).flatten(2)
     values = level.flatten(2)
-    content = _quantile(F.adaptive_max_pool2d(level, 24).flatten(2), 0.75)
+    content = _quantile(F.adaptive_max_pool2d(level, CELLS).flatten(2), BRIGHT)
     count = ring.sum(-1, keepdim=True)
     ascending = torch.where(ring > 0, values, torch.inf).sort(-1).values
     darkest = ascending.gather(-1, (0.02 * count).long())
@@ -109,7 +107,7 @@ def _threshold(level: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
     contrast = content - mean
     noise = mean - darkest  # two standard deviations; the ring's upper side may hold dark field
     threshold = mean + torch.minimum(torch.maximum(0.03 * contrast, 2 * noise), 0.15 * contrast)
-    surrounded = (mean < _DARK) & (mean < 0.3 * content)
+    surrounded = (mean < DARK) & (mean < 0.3 * content)
     return mean[..., None], torch.where(surrounded, threshold, -1.0)[..., None]
 
 
@@ -153,7 +151,7 @@ def _wide(seen: Tensor) -> Tensor:
 def _field(dark: Tensor) -> Tensor:
     """The field of view in blocks, 0 or 1, its holes filled and the specks around it gone."""
     inside = 1 - _wide(_seen(dark))
-    radius = max(1, round(_SPECK * min(dark.shape[-2:]) / 2))
+    radius = max(1, round(SPECK * min(dark.shape[-2:]) / 2))
     solid = _box(inside, radius) > (2 * radius + 1) ** 2 - 0.5
     core = _box(solid, radius) > 0.5
     field = (_box(core, 3) > 0.5).float() * inside

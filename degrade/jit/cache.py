@@ -27,7 +27,7 @@ from degrade.files import write_bytes
 
 _LOG = logging.getLogger("degrade")
 _DIGEST = 32
-_SOURCES = ("jit/*.py", "ops/*.py", "rng/*.py", "models/**/*.py", "parameters.py")
+_SOURCES = ("jit/*.py", "ops/*.py", "rng/*.py", "fov/*.py", "models/**/*.py", "parameters.py", "packing.py")
 _UNUSED = 30 * 24 * 3600.0  # seconds after which kernels of other versions of the sources are deleted
 
 
