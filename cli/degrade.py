@@ -12,6 +12,7 @@ import degrade
 from .check import check
 from .fit import fit
 from .options import Refusal, read_recipe
+from .prepare import prepare_command
 from .preview import preview
 from .replay import replay
 from .standard_streams import open_closed
@@ -72,7 +73,7 @@ def _say_backends(names: list[str]) -> None:
                 click.echo(f"  {line}")
 
 
-for command in (synth, verify, preview, replay, fit, check, warm_up):
+for command in (synth, prepare_command, verify, preview, replay, fit, check, warm_up):
     main.add_command(command)
 
 if __name__ == "__main__":
