@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.fov.constants import BAR, BRIGHT, CELLS, DARK, LEVELS
-from degrade.jit.compiler import strict_kernel
+from degrade.jit.compiler import strict_inner_kernel, strict_kernel
 from degrade.jit.threads import take
 
 Array = NDArray[np.float32]
@@ -44,7 +44,7 @@ def estimate_fields(progress: NDArray[np.int64], image: Array, factor: int, radi
         _enlarge(cover, factor, mask[i, 0])
 
 
-@strict_kernel
+@strict_inner_kernel
 def _shrink(image: Array, factor: int, level: Plane) -> None:
     """The brightest channel of blocks of `factor` pixels, as a level from 0 to LEVELS."""
     channels, height, width = image.shape
@@ -73,11 +73,11 @@ def _shrink(image: Array, factor: int, level: Plane) -> None:
                 mean = total / np.float32(last)
                 line[k] = mean if c == 0 else max(line[k], mean)
         for k in range(columns):  # a NaN becomes some number: it is refused by what degrades
-            number = np.int64(np.rint(line[k] * _LEVELS))
+            number = int(np.rint(line[k] * _LEVELS))
             level[row, k] = min(max(number, 0), LEVELS)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _darkness(level: Plane, dark: Plane) -> Any:
     """What is dark, or a black bar, 0 or 1 into `dark`; returns the level of the surround, from 0 to 1."""
     rows, columns = level.shape
@@ -109,7 +109,7 @@ def _darkness(level: Plane, dark: Plane) -> Any:
     return mean
 
 
-@strict_kernel
+@strict_inner_kernel
 def _frame(level: Plane) -> tuple[int, int, int, int]:
     """Top, bottom, left and right of what has no black bars along its sides; all, where there is nothing else."""
     rows, columns = level.shape
@@ -122,7 +122,7 @@ def _frame(level: Plane) -> tuple[int, int, int, int]:
     return (top, bottom, left, right) if bottom > 0 else (0, rows, 0, columns)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _content(level: Plane) -> int:
     """The brightness of the content: a quantile of the maxima of a grid's cells."""
     rows, columns = level.shape
@@ -137,7 +137,7 @@ def _content(level: Plane) -> int:
     return int(_number(histogram, np.int64(BRIGHT * CELLS * CELLS)))
 
 
-@strict_kernel
+@strict_inner_kernel
 def _number(histogram: NDArray[np.int64], place: Any) -> int:
     """Which number is at this place, from 0, of all in their order."""
     seen = 0
@@ -148,7 +148,7 @@ def _number(histogram: NDArray[np.int64], place: Any) -> int:
     return len(histogram) - 1
 
 
-@strict_kernel
+@strict_inner_kernel
 def _field(dark: Plane, radius: int, field: Plane) -> None:
     """The field of view, 0 or 1, its holes filled and the specks around it gone."""
     rows, columns = dark.shape
@@ -180,7 +180,7 @@ def _field(dark: Plane, radius: int, field: Plane) -> None:
         field[:] = 1
 
 
-@strict_kernel
+@strict_inner_kernel
 def _see(dark: Plane, seen: Plane) -> None:
     """Dark along a row or a column from the border on, from all four sides."""
     rows, columns = dark.shape
@@ -231,7 +231,7 @@ def _box(plane: Plane, radius: int, sums: Plane) -> None:
                 sums[i, j] = total
 
 
-@strict_kernel
+@strict_inner_kernel
 def _coverage(level: Plane, surround: Any, field: Plane, cover: Array) -> None:
     """How much of each block is field: 0 or 1 but for the blocks on the edge, which the level there decides."""
     rows, columns = level.shape
@@ -260,7 +260,7 @@ def _coverage(level: Plane, surround: Any, field: Plane, cover: Array) -> None:
             cover[i, j] = _ONE if inner[i, j] else part
 
 
-@strict_kernel
+@strict_inner_kernel
 def _enlarge(cover: Array, factor: int, mask: Array) -> None:
     """The mask, 0 or 1, where the coverage, interpolated between the blocks' centers, is above a half."""
     height, width = mask.shape

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel, kernel
 from degrade.ops import poisson_constants as poisson
 
 Array = NDArray[np.float32]
@@ -90,7 +90,7 @@ def poisson_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> 
             counts[places[k]] = found[k]
 
 
-@kernel
+@inner_kernel
 def _large_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> None:
     """Temme's expansion, right for rates from 6."""
     size = len(rate)
@@ -153,7 +153,7 @@ def _large_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> N
         counts[j] = max(np.floor(first * (w * w) + rest[j] + a[j]) + counts[j], _ZERO)
 
 
-@kernel
+@inner_kernel
 def _small_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> None:
     """How many values of the distribution function lie below the uniform, for rates under 6; uses two rows of scratch.
 
@@ -205,7 +205,7 @@ def _small_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> N
                 counts[j] = _tail_count(np.float64(np.uint32(words[j])), np.float64(rate[j]))
 
 
-@kernel
+@inner_kernel
 def _tail_count(word: float, rate: float) -> Any:
     left = math.exp(rate) * ((word + 0.5) * 2.0**-32) - 1.0
     count, term = 0.0, 1.0

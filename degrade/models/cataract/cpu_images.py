@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.threads import take
 from degrade.models.cataract import table as at
 from degrade.ops.blur_cpu import ROWS, blur, window_for
@@ -68,7 +68,7 @@ def cloud_images(
         _tone(picture, np.float32(mean), row[at.CONTRAST], row[at.BRIGHTNESS], row[at.SATURATION], mask[i, 0])
 
 
-@kernel
+@inner_kernel
 def _veil_map(x: float, y: float, side: int, mask: Array, veil: Array) -> np.float32:
     """The distance to a point in pixels, smoothed, times the mask, on any scale, into `veil`; returns its maximum."""
     planes, height, width = veil.shape
@@ -101,7 +101,7 @@ def _veil_map(x: float, y: float, side: int, mask: Array, veil: Array) -> np.flo
     return thickest
 
 
-@kernel
+@inner_kernel
 def _blur(
     image: Array,
     patterns: NDArray[np.uint32],
@@ -140,7 +140,7 @@ def _blur(
     return most
 
 
-@kernel
+@inner_kernel
 def _cloud(
     blurred: Array, transmission: np.float32, density: np.float32, veil: Array, brightest: Array, out: Array
 ) -> float:
@@ -167,7 +167,7 @@ def _cloud(
     return float(total / (height * width))
 
 
-@kernel
+@inner_kernel
 def _tone(
     image: Array, mean: np.float32, contrast: np.float32, brightness: np.float32, saturation: np.float32, mask: Array
 ) -> None:

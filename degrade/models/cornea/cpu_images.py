@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.threads import take
 from degrade.models.cornea import table as at
 from degrade.ops.blur_cpu import ROWS, blur, window_for
@@ -65,7 +65,7 @@ def illuminate_and_blur(
             progress[1] = 1
 
 
-@kernel
+@inner_kernel
 def _illuminate(image: Array, row: Array, x: Array, y: Array, out: Array, begin: int, end: int) -> None:
     """clip(gain x + haze) of the rows begin to end - 1; along a row, both surfaces are quadratic in x."""
     low, haze = row[at.GAIN_LOW], row[at.HAZE]

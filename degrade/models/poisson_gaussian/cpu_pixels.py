@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.rows import aligned
 from degrade.jit.threads import take
 from degrade.ops.poisson_cpu import SCRATCH, poisson_counts
@@ -16,7 +16,7 @@ from degrade.rng.cpu import BLOCK, normal_pairs, word_blocks
 Array = NDArray[np.float32]
 
 
-@kernel
+@inner_kernel
 def add_noise(
     source: Array, out: Array, photons: Any, sigma: Any, key: Any, stream: Any, clip: bool, begin: int, end: int
 ) -> None:
