@@ -37,6 +37,14 @@ _SHOWN = 5
     help="Enhance at this size, as in training, and scale the result back.  [default: the size of each image]",
 )
 @click.option(
+    "--prepare",
+    type=click.Choice(["none", "fov"]),
+    default="none",
+    show_default=True,
+    help="fov: crop photographs to the square around their field of view, enhance that, at --size if it is given, and "
+    "put it back into the full picture.",
+)
+@click.option(
     "--tile",
     type=click.IntRange(64),
     metavar="PIXELS",
@@ -57,6 +65,7 @@ def apply(
     source: str,
     dest: Path,
     size: int | None,
+    prepare: str,
     tile: int | None,
     whole_frame: bool,
     precision: Precision,
@@ -84,6 +93,7 @@ def apply(
             image,
             field_of_view=degrade.fov.estimate if photograph else None,
             size=size,
+            prepare="fov" if prepare == "fov" else None,
             tile=tile,
             overlap=64 if tile is None else tile // 4,
             device=place,

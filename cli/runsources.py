@@ -20,9 +20,11 @@ from enhance.training.rundir import HELD_OUT, TRAINED_ON
 from .failures import say
 from .options import Refusal
 from .problems import reason
-from .runfile import RunFile
+from .runfile import OPTIONS, RunFile
 
 _SHOWN = 5
+_FIXED = {"hold_out": "split", "group": "split", "low_recipe": "recipe", "prepare": "preparation"}
+"""Options that a run keeps, and what they decide."""
 
 
 def read_sources(run: RunFile, made: Trainer) -> Sources:
@@ -105,11 +107,10 @@ def is_begun(out: Path) -> bool:
 
 def keep_split(base: RunFile, given: RunFile) -> None:
     """Refuse to change the split of a resumed run."""
-    for name in ("hold_out", "group", "low_recipe"):
-        before, now = base.told.get(name), given.told.get(name)
+    for name, what in _FIXED.items():
+        before, now = base.told.get(name, OPTIONS[name].default), given.told.get(name)
         if now is not None and now != before:
             option = f"--{name.replace('_', '-')}"
-            what = "recipe" if name == "low_recipe" else "split"
             raise Refusal(option, f"{now!r}: the {what} of a run never changes, and it was begun with {before!r}")
 
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from degrade import fov
 from degrade.images import image_io
 
 Precision = Literal["32", "bf16", "16"]
@@ -30,6 +31,7 @@ def enhance_image(
     *,
     field_of_view: Callable[[Tensor], Tensor] | Tensor | None = None,
     size: int | None = None,
+    prepare: Literal["fov"] | None = None,
     tile: int | None = None,
     overlap: int = 64,
     device: str | torch.device = "cpu",
@@ -47,6 +49,9 @@ def enhance_image(
         size: enhance at this size (see `degrade.images.image_io.resize`), usually that of the training, and scale the
             result back. None keeps the image's size: sharper, but only right if the network was trained on structures
             of that many pixels.
+        prepare: "fov" crops the image to the square around its field of view, enhances that, at `size` if it is given,
+            and puts it back into the full picture; a mask is then of the whole image. For networks trained on
+            photographs that were prepared so. None enhances the image as it is.
         tile: side of the tiles, pixels; None enhances the image as a whole, or in tiles if the GPU's memory is too
             small.
         overlap: of neighboring tiles, pixels; they are blended there.
@@ -65,14 +70,22 @@ def enhance_image(
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"image must be (C, H, W) with C = 1 or 3; got shape {tuple(image.shape)}")
     given = image_io.to_float(image.to(device))[None]
-    work = given if size is None else image_io.resize(given[0], size)[None]
+    if prepare not in (None, "fov"):
+        raise ValueError(f"prepare = {prepare!r}: allowed is None or 'fov'")
+    work = given if size is None or prepare else image_io.resize(given[0], size)[None]
     mask = field_of_view(work) if callable(field_of_view) else field_of_view
+    full, where = mask, None
+    if prepare:
+        full = torch.ones_like(given[:, :1]) if mask is None else mask.to(given)
+        work, mask, where = fov.crop(given, full, size)
     wide = work.expand(-1, _channels(enhancer, work), -1, -1)
     with torch.no_grad(), _autocast(torch.device(device), precision):
         enhanced = enhance_batch(enhancer, wide, mask, tile=tile, overlap=overlap).float()
     if wide.shape[1] != work.shape[1]:
         enhanced = enhanced.mean(1, keepdim=True)
-    if size is not None:
+    if where is not None:
+        enhanced, mask = fov.uncrop(enhanced, where, given), full
+    elif size is not None:
         height, width = given.shape[-2:]
         enhanced = _unfit(enhanced, height, width)
         mask = None if mask is None else (_unfit(mask, height, width) > 0.5).to(mask.dtype)

@@ -8,11 +8,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from degrade.fov import estimate
+from degrade.fov.crop import boxes, cut
 from degrade.images.image_io import to_float
 from degrade.rng import keyed
 from degrade.stream.batch import Images
 from degrade.stream.geometry import Geometry, Placing
 from degrade.stream.ids import fingerprint
+from degrade.stream.jitter import Jitter, jittered
 from degrade.stream.numbers import whole
 from degrade.stream.options import StreamOptions
 from degrade.stream.order import LARGEST_SHUFFLED, Order, Place
@@ -32,6 +35,11 @@ class Lane:
         channels: how many the images may have.
         field_of_view: makes (B, 1, H, W) from (B, C, H, W) where the source has no "mask"; None is the whole frame.
         patches: samples from each image in an epoch.
+        twins: names of maps whose colors change with the image's, where these are augmented.
+
+    Raises:
+        ValueError: an option that is not allowed.
+        SourceError: a source of which no image can be used, or that is too large to be shuffled.
     """
 
     def __init__(
@@ -43,9 +51,15 @@ class Lane:
         channels: tuple[int, ...],
         field_of_view: FieldOfView | None,
         patches: int = 1,
+        twins: tuple[str, ...] = (),
     ) -> None:
         geometry = Geometry(options["size"], options["crop"], options["hflip"], options["vflip"])
         seed, shuffle = options["seed"], options["shuffle"]
+        prepare = options["prepare"]
+        if prepare not in (None, "fov") or (prepare and geometry.size is None):
+            raise ValueError(
+                f"prepare = {prepare!r} with size = {geometry.size}: allowed is None, or 'fov' with a size"
+            )
         patches = whole("patches", patches)
         if patches < 1 or (patches > 1 and geometry.crop is None):
             raise ValueError(f"patches = {patches}: at least 1, and more only with crop, which says their size")
@@ -57,7 +71,9 @@ class Lane:
         self.reader = Reader(source, geometry, channels)
         self.name, self.source, self._geometry, self._patches = name, source, geometry, patches
         self._seed, self._shuffle = whole("seed", seed), bool(shuffle)
-        self._field_of_view = field_of_view
+        self._field_of_view, self._prepare = field_of_view, prepare
+        self._jitter = Jitter(options["brightness_jitter"], options["contrast_jitter"], options["color_jitter"])
+        self._twins = twins
 
     def __len__(self) -> int:
         return len(self.source) * self._patches
@@ -80,6 +96,9 @@ class Lane:
         samples = [self._resized(entry, how, device) for entry, how in zip(decoded, placings, strict=True)]
         self._add_masks(samples)
         samples = [self._geometry.place(sample, how) for sample, how in zip(samples, placings, strict=True)]
+        if not self._jitter.is_none:
+            drawn = self._jitter.draw(keys)
+            samples = [jittered(sample, how, self._twins) for sample, how in zip(samples, drawn, strict=True)]
         maps = {name: self._stack(name, samples, ids) for name in samples[0]}
         image, mask = maps.pop("image"), maps.pop("mask")
         return Images(image, mask, keys.to(device), ids, maps)
@@ -90,7 +109,20 @@ class Lane:
 
     def _resized(self, decoded: Decoded, placing: Placing, device: torch.device) -> dict[str, Tensor]:
         images = {name: _float(image.to(device, non_blocking=True)) for name, image in decoded.images.items()}
+        if self._prepare:
+            return self._cropped(images, placing, decoded.binary)
         return self._geometry.resize(images, placing, decoded.binary)
+
+    def _cropped(self, images: dict[str, Tensor], placing: Placing, binary: frozenset[str]) -> dict[str, Tensor]:
+        """Crop a whole photograph and its maps to the square around the field of view, and add the mask."""
+        image, mask = images["image"], images.get("mask")
+        if mask is None:
+            mask = (self._field_of_view or estimate)(image[None])[0]
+        box = boxes(mask[None]).tolist()[0]
+        inside = (mask > 0.5).to(image.dtype)
+        cropped = {name: cut(one, box, placing.side) for name, one in ({**images, "mask": inside}).items()}
+        black_and_white = binary | {"mask"}
+        return {name: (x > 0.5).to(x.dtype) if name in black_and_white else x for name, x in cropped.items()}
 
     def _add_masks(self, samples: list[dict[str, Tensor]]) -> None:
         """Add masks estimated from the whole images, where the source has none."""

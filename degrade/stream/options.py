@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict, cast, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, cast, get_type_hints
 
 import torch
 
@@ -35,9 +35,20 @@ class StreamOptions(TypedDict, total=False):
         int | tuple[int, int] | None,
         Option(None, "side of the square that images are fitted into, pixels; a pair is drawn from, ends included"),
     ]
+    prepare: Annotated[
+        Literal["fov"] | None,
+        Option(None, "fov crops whole photographs to the square around their field of view before they get `size`"),
+    ]
     crop: Annotated[int | None, Option(None, "side of a square window at a random place, pixels")]
     hflip: Annotated[bool, Option(False, "mirror left to right with probability 1/2")]
     vflip: Annotated[bool, Option(False, "mirror top to bottom with probability 1/2")]
+    brightness_jitter: Annotated[
+        float, Option(0.0, "of the good image: factor of all levels, up to so much below and above 1")
+    ]
+    contrast_jitter: Annotated[
+        float, Option(0.0, "of the good image: factor of the distance from its mean level, likewise")
+    ]
+    color_jitter: Annotated[float, Option(0.0, "of the good image: factor of the distance from grey, likewise")]
     seed: Annotated[int, Option(0, "seed of everything random: order, geometry, degradations")]
     workers: Annotated[int, Option(0, "processes that decode images; 0 decodes in this process")]
     device: Annotated[str | torch.device, Option("cpu", "device on which batches are made")]

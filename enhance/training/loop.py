@@ -93,7 +93,8 @@ def train(
         average = copy.deepcopy(trainer.enhancer).requires_grad_(False) if options.ema else None
         validation = None
         if held_out is not None:
-            validation = Validation(held_out, trainer.config, options.validate_images, fabric.device)
+            limit = options.validate_images
+            validation = Validation(held_out, trainer.config, limit, fabric.device, **options.placing())
         first_only(fabric, lambda: _lock(run, resume, overwrite, stack))
         progress = start(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
         log = Log(run, fabric.is_global_zero, progress.step, trainer.config.steps, options.bar, options.tensorboard)

@@ -7,17 +7,19 @@ option is a new field here, and the code of the loop that reads it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from enhance.option_fields import documented, option, options_of
 from enhance.training.processes import PRECISIONS, RunError
 
 _GIB = 2**30
+_JITTER: dict[str, Any] = {"least": 0, "most": 1, "default_text": "0, none"}
 
 
 @documented
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a run is carried out. Only `epochs`, `ema` and `precision` change what is learned.
+    """How a run is carried out. Only `epochs`, `precision`, `ema`, `prepare` and the jitters change what is learned.
 
     Raises:
         RunError: a value outside its allowed range.
@@ -64,6 +66,22 @@ class Options:
         below=1,
         default_text="0, none",
     )
+    prepare: str = option(
+        "none",
+        "Crop whole photographs to the square around their field of view before they are resized, also held-out ones.",
+        choices=("none", "fov"),
+    )
+    brightness_jitter: float = option(
+        0.0,
+        "Augmentation: good images are made darker or brighter by a factor, up to so much below and above 1.",
+        **_JITTER,
+    )
+    contrast_jitter: float = option(
+        0.0, "Augmentation: factor of the good images' contrast, up to so much below and above 1.", **_JITTER
+    )
+    color_jitter: float = option(
+        0.0, "Augmentation: factor of the good images' color saturation, up to so much below and above 1.", **_JITTER
+    )
     tensorboard: bool = option(False, "Write TensorBoard's events too, to RUN/tensorboard.")
     bar: bool = option(True, "Show a progress bar where the terminal can.")
 
@@ -73,3 +91,12 @@ class Options:
                 one.check(getattr(self, one.name))
             except ValueError as error:
                 raise RunError(str(error)) from None
+
+    def stream(self) -> dict[str, Any]:
+        """Keyword arguments of the stream of a training that are not at their defaults: see `StreamOptions`."""
+        jitters = {name: getattr(self, name) for name in ("brightness_jitter", "contrast_jitter", "color_jitter")}
+        return {**self.placing(), **{name: value for name, value in jitters.items() if value}}
+
+    def placing(self) -> dict[str, Any]:
+        """Those of them that concern every stream of the run, that of the validation too."""
+        return {} if self.prepare == "none" else {"prepare": self.prepare}

@@ -52,6 +52,7 @@ def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Opt
         rank=fabric.global_rank,
         world_size=fabric.world_size,
         cache_bytes=options.cache_bytes,
+        **options.stream(),
     )
     if not len(stream):
         state = stream.state_dict()

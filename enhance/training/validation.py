@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,9 +29,10 @@ class Validation:
         config: its recipe, size, crop and seed are used.
         limit: most images to use, the first of the source.
         device: of the computation.
+        placing: further options of the stream, such as `prepare`.
     """
 
-    def __init__(self, source: Source, config: Config, limit: int, device: torch.device) -> None:
+    def __init__(self, source: Source, config: Config, limit: int, device: torch.device, **placing: Any) -> None:
         self._stream = PairStream(
             source.subset(set(source.ids[:limit])),
             config.recipe,
@@ -43,6 +45,7 @@ class Validation:
             rank=0,
             world_size=1,
             cache_bytes=2**30,
+            **placing,
         )
 
     def __call__(self, network: EnhancementNetwork, picture: Path) -> dict[str, float]:
