@@ -49,7 +49,7 @@ def _shrink(image: Array, factor: int, level: Plane) -> None:
     """The brightest channel of blocks of `factor` pixels, as a level from 0 to LEVELS."""
     channels, height, width = image.shape
     rows, columns = level.shape
-    sums, line = np.empty(width, np.float32), np.empty(columns, np.float32)
+    sums, line, means = np.empty(width, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
     whole = width // factor
     for row in range(rows):
         top = row * factor
@@ -66,11 +66,14 @@ def _shrink(image: Array, factor: int, level: Plane) -> None:
             for j in range(width):
                 sums[j] /= count
             for k in range(columns):
-                last = factor if k < whole else width - whole * factor
-                total = sums[k * factor]
-                for j in range(1, last):
-                    total += sums[k * factor + j]
-                mean = total / np.float32(last)
+                means[k] = sums[k * factor]
+            for j in range(1, factor):
+                for k in range(whole):
+                    means[k] += sums[k * factor + j]
+            for j in range(whole * factor + 1, width):
+                means[whole] += sums[j]
+            for k in range(columns):
+                mean = means[k] / np.float32(factor if k < whole else width - whole * factor)
                 line[k] = mean if c == 0 else max(line[k], mean)
         for k in range(columns):  # a NaN becomes some number: it is refused by what degrades
             number = int(np.rint(line[k] * _LEVELS))
@@ -209,7 +212,8 @@ def _see(dark: Plane, seen: Plane) -> None:
 def _box(plane: Plane, radius: int, sums: Plane) -> None:
     """Sums over (2 radius + 1)-sided squares; beyond the frame is nothing."""
     rows, columns = plane.shape
-    column = np.zeros(columns, np.int32)
+    padded = np.zeros(columns + 2 * radius + 1, np.int32)  # sums along y, with nothing on either side
+    column, ahead = padded[radius + 1 :], padded[2 * radius + 1 :]
     for i in range(-radius, rows):
         if i + radius < rows:
             new = plane[i + radius]
@@ -220,15 +224,12 @@ def _box(plane: Plane, radius: int, sums: Plane) -> None:
             for j in range(columns):
                 column[j] -= old[j]
         if i >= 0:
-            total = np.int32(0)
+            line, total = sums[i], np.int32(0)
             for j in range(min(radius, columns)):
                 total += column[j]
             for j in range(columns):
-                if j + radius < columns:
-                    total += column[j + radius]
-                if j - radius - 1 >= 0:
-                    total -= column[j - radius - 1]
-                sums[i, j] = total
+                total += ahead[j] - padded[j]
+                line[j] = total
 
 
 @strict_inner_kernel
