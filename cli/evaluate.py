@@ -28,6 +28,7 @@ from enhance.segmenter import load_segmenter
 
 from . import sheet
 from .failures import Failures, say
+from .mapping import STRUCTURE_HELP, map_options, open_structure
 from .methods import METHOD_HELP, open_method, read_held_out
 from .options import Refusal, check_out, read_device, read_recipe
 from .problems import told
@@ -49,7 +50,8 @@ from .writable import check_writable
 @click.option(
     "--reference", metavar="DIR", help="SOURCE has bad images: compare with good ones of the same names in DIR."
 )
-@click.option("--vessels", metavar="DIR", help="Vessel masks with the same names; they need --segmenter.")
+@map_options("layout", "masks", "vessels", "discs", "labels", "keep")
+@click.option("--structure", metavar="NAME", help=STRUCTURE_HELP)
 @click.option(
     "--segmenter", metavar="FILE", help="A segmenter of 'enhance segmenter': adds IoU, Dice and AUC of vessels."
 )
@@ -82,7 +84,13 @@ def evaluate_(
     recipe: str | None,
     changes: tuple[str, ...],
     reference: str | None,
+    layout: str | None,
+    masks: str | None,
     vessels: str | None,
+    discs: str | None,
+    labels: str | None,
+    keep: str | None,
+    structure: str | None,
     segmenter: str | None,
     niqe_of: str | None,
     size: int | None,
@@ -116,15 +124,19 @@ def evaluate_(
     place = read_device(device)
     enhancers = {_title(text, methods): open_method(text, place) for text in dict.fromkeys(methods)}
     segment = _segment(segmenter)
-    found = _source(source, vessels, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
+    given = {"masks": masks, "vessels": vessels, "discs": discs}
+    found, marked = open_structure(source, structure, layout=layout, labels=labels, keep=keep, **given)
+    found = _some(found, source, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
     failed: dict[str, str] = {}
     if recipe:
-        cases = synthetic_cases(found, read_recipe(recipe, changes=changes), size=size, seed=seed, failed=failed)
+        cases = synthetic_cases(
+            found, read_recipe(recipe, changes=changes), size=size, seed=seed, failed=failed, structure=marked
+        )
     else:
         good = None if reference is None else _open(reference, "--reference")
         if good is not None and not set(good.ids) & set(found.ids):
             raise Refusal("--reference", f"{reference!r} has no image with the name of one in {source!r}")
-        cases = real_cases(found, good, field_of_view, size=size, failed=failed)
+        cases = real_cases(found, good, field_of_view, size=size, failed=failed, structure=marked)
     rows: dict[str, list[sheet.Cell]] = {}
 
     def look(case: Case, made: dict[str, Tensor]) -> None:
@@ -180,20 +192,12 @@ def _open(text: str, argument: str) -> stream.Source:
         raise Refusal(argument, str(error)) from None
 
 
-def _source(text: str, vessels: str | None, only: set[str] | None, limit: int | None) -> stream.Source:
-    found = _open(text, "SOURCE")
+def _some(found: stream.Source, text: str, only: set[str] | None, limit: int | None) -> stream.Source:
+    """The images that a run holds out, the first `limit` of them."""
     if only is not None:
         if not only & set(found.ids):
             raise Refusal("--held-out", f"that run has kept out no image of {text!r}")
         found = found.subset(only)
-    if vessels is not None:
-        marked = _open(vessels, "--vessels")
-        both = set(marked.ids) & set(found.ids)
-        if not both:
-            raise Refusal("--vessels", f"{marked.title} has no mask with the name of an image of {found.title}")
-        if len(both) < len(found):
-            say(f"{len(both)} of {len(found)} images have a vessel mask; the others are left out", err=True)
-        found = found.subset(both).with_maps({"vessels": marked})
     return found if limit is None else found.subset(list(found.ids[:limit]))
 
 

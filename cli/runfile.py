@@ -21,6 +21,7 @@ from enhance.holdout import GROUP
 from enhance.option_fields import Option, documented, option, options_of
 from enhance.training import Options
 
+from .mapping import HELP
 from .options import Refusal
 
 Told = dict[str, Any]
@@ -43,9 +44,12 @@ class Data:
         "SOURCE, whose patients are on no other side.",
         metavar="NAME|FILE.toml",
     )
-    vessels: str | None = option(
-        None, "Vessel masks with the names of the images; images without one are left out.", metavar="DIR"
-    )
+    layout: str | None = option(None, HELP["layout"], metavar="NAME")
+    masks: str | None = option(None, HELP["masks"], metavar="DIR|PATTERN")
+    vessels: str | None = option(None, HELP["vessels"], metavar="DIR|PATTERN")
+    discs: str | None = option(None, HELP["discs"], metavar="DIR|PATTERN")
+    labels: str | None = option(None, HELP["labels"], metavar="FILE.csv")
+    keep_labels: str | None = option(None, HELP["keep"], metavar="LABEL,...")
     hold_out: float = option(
         0.2,
         "Share of the images to keep out and validate on, by patient or sequence; 0 for none.",

@@ -18,6 +18,7 @@ from enhance.training.run_checkpoints import candidates, has_begun
 from enhance.training.rundir import HELD_OUT, TRAINED_ON
 
 from .failures import say
+from .mapping import open_mapped
 from .options import Refusal
 from .problems import reason
 from .runfile import OPTIONS, RunFile
@@ -32,9 +33,17 @@ def read_sources(run: RunFile, made: Trainer) -> Sources:
     told = run.told
     if "source" not in told:
         raise Refusal("SOURCE", "missing: a folder of images, or phantom:fundus for a first look")
-    high = _open(told["source"], "SOURCE")
-    if "vessels" in told:
-        high = _with_vessels(high, _open(told["vessels"], "--vessels"))
+    high = open_mapped(
+        told["source"],
+        layout=told.get("layout"),
+        labels=told.get("labels"),
+        keep=told.get("keep_labels"),
+        wanted=("mask", *made.maps),
+        quiet=not is_first(),
+        masks=told.get("masks"),
+        vessels=told.get("vessels"),
+        discs=told.get("discs"),
+    )
     low = _open(told["unpaired"], "--unpaired") if "unpaired" in told else None
     recipe = told.get("low_recipe")
     if made.needs_low != "must" and recipe is not None:
@@ -119,13 +128,3 @@ def _open(text: str, argument: str) -> Source:
         return open_source(text)
     except (SourceError, ModuleNotFoundError) as error:
         raise Refusal(argument, str(error)) from None
-
-
-def _with_vessels(source: Source, vessels: Source) -> Source:
-    """The images that have a vessel mask, with their masks."""
-    both = set(source.ids) & set(vessels.ids)
-    if not both:
-        raise Refusal("--vessels", f"{vessels.title} has no mask with the name of an image of {source.title}")
-    if len(both) < len(source) and is_first():
-        say(f"{len(both)} of {len(source)} images have a vessel mask; the others are left out", err=True)
-    return source.subset(both).with_maps({"vessels": vessels})

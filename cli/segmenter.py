@@ -1,4 +1,4 @@
-"""`enhance segmenter`: train a vessel segmenter to measure enhanced photographs with."""
+"""`enhance segmenter`: train a segmenter of vessels or discs to measure enhanced photographs with."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from degrade import stream
 from enhance.segmenter import VesselSegmenter, pack_segmenter, train_segmenter
 
 from .failures import Failures, say
+from .mapping import STRUCTURE_HELP, map_options, open_structure
 from .methods import read_held_out
 from .options import Refusal, read_device
 from .sources import SOURCE_HELP
-from .writable import check_writable, keep
+from .writable import check_writable
+from .writable import keep as write
 
 
 @click.command(epilog=SOURCE_HELP)
 @click.argument("source")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--vessels", metavar="DIR", help="Vessel masks with the names of the images; phantoms have their own.")
+@map_options("layout", "masks", "vessels", "discs", "labels", "keep")
+@click.option("--structure", metavar="NAME", help=STRUCTURE_HELP)
 @click.option(
     "--steps",
     type=click.IntRange(1, 10**9),
@@ -52,7 +55,13 @@ from .writable import check_writable, keep
 def segmenter(
     source: str,
     out: Path,
+    layout: str | None,
+    masks: str | None,
     vessels: str | None,
+    discs: str | None,
+    labels: str | None,
+    keep: str | None,
+    structure: str | None,
     steps: int,
     size: int,
     crop: int,
@@ -62,7 +71,7 @@ def segmenter(
     device: str,
     strict: bool,
 ) -> None:
-    """Trains a small vessel segmenter on clean SOURCE images and writes it to OUT (.safetensors).
+    """Trains a small segmenter of vessels, or of discs, on clean SOURCE images and writes it to OUT (.safetensors).
 
     'enhance evaluate --vessels DIR --segmenter OUT' measures with it how well enhanced photographs show their vessels.
     """
@@ -70,7 +79,9 @@ def segmenter(
         raise Refusal("--crop", f"{crop}: at most the --size, {size}")
     if out.suffix != ".safetensors":
         raise Refusal("OUT", f"{str(out)!r}: its name ends in .safetensors")
-    found = _source(source, vessels, without)
+    given = {"masks": masks, "vessels": vessels, "discs": discs}
+    found, marked = open_structure(source, structure, layout=layout, labels=labels, keep=keep, **given)
+    found = _without(found, without)
     place = read_device(device)
     check_writable(out, len(pack_segmenter(VesselSegmenter(3, width))))
     failed: dict[str, str] = {}
@@ -83,6 +94,7 @@ def segmenter(
         try:
             network = train_segmenter(
                 found,
+                structure=marked,
                 steps=steps,
                 size=size,
                 crop=crop,
@@ -94,22 +106,18 @@ def segmenter(
             )
         except (ValueError, stream.StreamError) as error:
             raise Refusal("SOURCE", str(error)) from None
-    keep(out, pack_segmenter(network))
+    write(out, pack_segmenter(network))
     failures = Failures(list(failed.items()))
     failures.tell(err=True)
     say(f"segmenter written to {out}")
     sys.exit(failures.status(len(found), strict))
 
 
-def _source(text: str, vessels: str | None, without: Path | None) -> stream.Source:
-    """Images with vessel masks, without those that a run holds out."""
+def _without(found: stream.Source, run: Path | None) -> stream.Source:
+    """Images without those that a run holds out."""
+    if run is None:
+        return found
     try:
-        found = stream.open_source(text)
-        if vessels is not None:
-            marked = stream.open_source(vessels)
-            found = found.subset(set(marked.ids)).with_maps({"vessels": marked})
-        if without is not None:
-            found = found.subset(set(found.ids) - read_held_out(without, "--without"))
-    except (stream.SourceError, ModuleNotFoundError) as error:
+        return found.subset(set(found.ids) - read_held_out(run, "--without"))
+    except stream.SourceError as error:
         raise Refusal("SOURCE", str(error)) from None
-    return found

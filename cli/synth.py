@@ -16,10 +16,12 @@ from degrade.pairs.layout import FAILED
 from degrade.pairs.processes import team
 from degrade.pairs.shards import SHARD_SIZE, SMALLEST_SHARD
 from degrade.pairs.synthesis import Format, WriterName
+from degrade.stream.layouts import LAYOUTS
 
 from . import problems
+from .mapping import map_options, open_mapped
 from .options import Refusal, read_device, read_recipe, read_window, recipe_options, window_option
-from .sources import SOURCE_HELP, Source, open_source
+from .sources import SOURCE_HELP, Items, Source, open_source
 
 _SHOWN = 20
 
@@ -118,6 +120,7 @@ Examples:
     help="Threads that decode, encode and, on a CPU, degrade.  [default: the number of cores, at least 2]",
 )
 @window_option
+@map_options("layout", "masks", "labels", "keep")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.  [default: all]")
 @click.option(
     "--resume",
@@ -152,6 +155,10 @@ def synth(
     batch_size: int,
     workers: int | None,
     window: str | None,
+    layout: str | None,
+    masks: str | None,
+    labels: str | None,
+    keep: str | None,
     limit: int | None,
     resume: bool,
     overwrite: bool,
@@ -163,7 +170,20 @@ def synth(
         raise click.UsageError("--resume continues and --overwrite deletes: give one of them")
     made_by = read_recipe(recipe, type_, changes)
     shown = read_window(window)
-    found = open_source(source, shown, max_pixels, limit)
+    if layout or masks or labels or keep:
+        given = open_mapped(
+            source,
+            layout=layout,
+            masks=masks,
+            labels=labels,
+            keep=keep,
+            wanted=("mask",),
+            window=shown,
+            max_pixels=max_pixels,
+        )
+        found = Source(Items(given, limit), given.others, given.path, given.left_out)
+    else:
+        found = open_source(source, shown, max_pixels, limit)
     with team() as us:
         on, start = read_device(device, us.local_rank), time.perf_counter()
         bar = tqdm(unit="image", disable=None if us.first else True, leave=False)
@@ -181,6 +201,7 @@ def synth(
                     writer=writer,
                     shard_size=shard_size,
                     window=shown,
+                    masks=masks is not None or (layout is not None and "mask" in LAYOUTS[layout].maps),
                     limit=limit,
                     device=on,
                     batch_size=batch_size,

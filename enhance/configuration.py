@@ -94,7 +94,8 @@ def _read(name: str, value: Any, hint: Any) -> Any:
     union = typing.get_origin(hint) in (Union, types.UnionType)
     options = list(typing.get_args(hint)) if union else [hint]
     for option in sorted(options, key=lambda option: option is str):  # text last, since any value given as text fits it
-        parsed = _parse(value) if isinstance(value, str) and option is not str else value
+        is_word = option is str or (typing.get_origin(option) is Literal and value in typing.get_args(option))
+        parsed = _parse(value) if isinstance(value, str) and not is_word else value  # "none" may be such a word
         try:
             return _check(parsed, option)
         except (TypeError, ValueError, OverflowError):

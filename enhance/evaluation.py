@@ -36,6 +36,7 @@ class Case:
     mask: Tensor
     reference: Tensor | None = None
     vessels: Tensor | None = None
+    """The structure that a segmenter is to find, (1, H, W): vessels, or another map such as the disc."""
 
 
 Failed = dict[str, str]
@@ -89,11 +90,17 @@ class Table:
 
 
 def synthetic_cases(
-    source: Source, recipe: Degradation, *, size: int | None, seed: int, failed: Failed | None = None
+    source: Source,
+    recipe: Degradation,
+    *,
+    size: int | None,
+    seed: int,
+    failed: Failed | None = None,
+    structure: str = "vessels",
 ) -> Iterator[Case]:
     """Degrade good images by a recipe, in the order of the source, equally in every call.
 
-    The references are the images themselves; a map "vessels" is passed on.
+    The references are the images themselves; the map of that name is passed on.
 
     Args:
         source: good images.
@@ -101,6 +108,7 @@ def synthetic_cases(
         size: side that images are resized and padded to; None keeps their size.
         seed: of the degradations.
         failed: images that cannot be used are added to it; without it the first one raises.
+        structure: name of the map that is measured.
     """
     rest = list(source.ids)
     while rest:
@@ -121,7 +129,7 @@ def synthetic_cases(
                 if batch.ids[0] != id_:  # another one took its place, and has its own as well
                     _fail(failed, id_, stream.failed.get(id_, "it cannot be used"))
                     continue
-                vessels = batch.maps.get("vessels")
+                vessels = batch.maps.get(structure)
                 clean, degraded, mask = batch.clean[0], batch.degraded[0], batch.mask[0]
                 yield Case(id_, degraded, mask, clean, None if vessels is None else vessels[0])
         except SourceError as error:  # none of many can be used
@@ -143,6 +151,7 @@ def real_cases(
     *,
     size: int | None,
     failed: Failed | None = None,
+    structure: str = "vessels",
 ) -> Iterator[Case]:
     """Load real bad images, with good references of the same ids if there are any.
 
@@ -153,11 +162,12 @@ def real_cases(
             None takes the whole frame.
         size: side that images are resized and padded to; None keeps their size.
         failed: images that cannot be used are added to it; without it the first one raises.
+        structure: name of the map that is measured.
     """
     places = {} if reference is None else {id_: index for index, id_ in enumerate(reference.ids)}
     for index, id_ in enumerate(source.ids):
         try:
-            case = _real_case(source, index, reference, places.get(id_), field_of_view, size)
+            case = _real_case(source, index, reference, places.get(id_), field_of_view, size, structure)
         except UNUSABLE as error:
             _fail(failed, id_, error)
             continue
@@ -178,6 +188,7 @@ def _real_case(
     place: int | None,
     field_of_view: Callable[[Tensor], Tensor] | None,
     size: int | None,
+    structure: str,
 ) -> Case:
     loaded = source.load(index)
     levels = {name: image if name == "image" else full_scale(image, name) for name, image in loaded.items()}
@@ -191,7 +202,7 @@ def _real_case(
     mask = sample.get("mask")
     if mask is None:
         mask = torch.ones_like(image[:1]) if field_of_view is None else field_of_view(image[None])[0]
-    return Case(source.ids[index], image, mask, target, sample.get("vessels"))
+    return Case(source.ids[index], image, mask, target, sample.get(structure))
 
 
 def evaluate(

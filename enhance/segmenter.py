@@ -93,6 +93,7 @@ class VesselSegmenter(nn.Module):
 def train_segmenter(
     source: Source,
     *,
+    structure: str = "vessels",
     steps: int = 600,
     batch_size: int = 4,
     size: int | None = 384,
@@ -104,12 +105,13 @@ def train_segmenter(
     report: Callable[[int, float], object] = lambda step, loss: None,
     failed: dict[str, str] | None = None,
 ) -> VesselSegmenter:
-    """Train a segmenter on sharp images and their map "vessels": cross-entropy and soft Dice, Adam, cosine to 0.
+    """Train a segmenter on sharp images and one of their maps: cross-entropy and soft Dice, Adam, cosine to 0.
 
     Brightness, contrast and saturation are varied, because enhanced images have other colors.
 
     Args:
-        source: images with the map "vessels".
+        source: images with the map.
+        structure: name of the map.
         steps: updates.
         batch_size: windows in a step.
         crop: side of the windows, pixels.
@@ -120,11 +122,11 @@ def train_segmenter(
         failed: ids of images that cannot be used are added to it, with the reason; other images are used instead.
 
     Raises:
-        ValueError: the source has no map "vessels", no image that can be used, or fewer images than a batch.
+        ValueError: the source has no such map, no image that can be used, or fewer images than a batch.
     """
     first = first_usable(source)
-    if first is not None and "vessels" not in first:
-        raise ValueError(f"{source.title} has no map 'vessels'")
+    if first is not None and structure not in first:
+        raise ValueError(f"{source.title} has no map {structure!r}")
     if len(source) < batch_size:
         raise ValueError(f"{source.title} has {len(source)} images, fewer than batch_size = {batch_size}")
     stream = PairStream(
@@ -151,7 +153,7 @@ def train_segmenter(
     step = 0
     while step < steps:
         for batch in stream:
-            loss = _loss(network(batch.degraded), batch.maps["vessels"], batch.mask)
+            loss = _loss(network(batch.degraded), batch.maps[structure], batch.mask)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()

@@ -39,6 +39,7 @@ class Settings:
         window: of DICOM files, see `window_text`; "" shows all that their bits can hold.
         writer: "files" or "shards".
         shard_size: largest shard, bytes; 0 for files.
+        masks: use the fields of view of the source, its map "mask", instead of the recipe's.
     """
 
     seed: int = 0
@@ -49,6 +50,7 @@ class Settings:
     window: str = ""
     writer: str = "files"
     shard_size: int = 0
+    masks: bool = False
 
 
 _NOTES = {
@@ -60,8 +62,9 @@ _NOTES = {
     "window": "of DICOM files: file, or center,width",
     "writer": "of the images: files, or shards",
     "shard_size": "largest shard, bytes",
+    "masks": "fields of view are those of the source",
 }
-_OPTIONAL = {"size": 0, "bits": 0, "window": "", "writer": "files", "shard_size": 0}
+_OPTIONAL = {"size": 0, "bits": 0, "window": "", "writer": "files", "shard_size": 0, "masks": False}
 """Settings that recipe.toml names only where they have another value than this one."""
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from degrade.stream.source import Source
+from degrade.stream.source import Sample, Source
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,11 @@ class Item:
 
     def load(self) -> Tensor:
         """uint8 or uint16 (C, H, W); `ImageError`, without the path, where that fails."""
-        return self.origin.load(self.index)["image"]
+        return self.sample()["image"]
+
+    def sample(self) -> Sample:
+        """The image and its maps; errors as of `load`."""
+        return self.origin.load(self.index)
 
 
 @dataclass(frozen=True)

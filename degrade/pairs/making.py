@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from degrade.base import SMALLEST_SIDE
 from degrade.images import image_io
+from degrade.images.maps import full_scale
 from degrade.pairs import checksums, manifest
 from degrade.pairs.dataset import DataSet
 from degrade.pairs.errors import PairsError
@@ -22,6 +23,7 @@ from degrade.pairs.items import Item
 from degrade.pairs.plan import Outcome, Plan
 from degrade.pairs.views import View, degrade_batch, degrade_one
 from degrade.pairs.writing import Sample, Staged, Writer
+from degrade.stream.source import plane
 from degrade.version import __version__
 
 FAILURES = (image_io.ImageError, ValueError, RuntimeError, MemoryError, LookupError, TypeError)
@@ -47,11 +49,15 @@ class Run:
 
 @dataclass
 class _Decoded:
-    """An image as the data set has it, and the checksum of the source's pixels; no image where all is there."""
+    """An image as the data set has it, and the checksum of the source's pixels; no image where all is there.
+
+    `mask` is the field of view that the source has, float (1, H, W), if it is to be used.
+    """
 
     image: Tensor | None
     pixels: str
     seconds: float
+    mask: Tensor | None = None
 
 
 @dataclass
@@ -143,7 +149,7 @@ def _on_cpu(run: Run, items: Iterable[Item], pool: ThreadPoolExecutor) -> Jobs:
         decoded = _decode(run, item)
         if decoded.image is None:
             return _Done(None, decoding=decoded.seconds)
-        views = degrade_one(run.dataset.recipe, decoded.image, run.dataset.keys(item.id))
+        views = degrade_one(run.dataset.recipe, decoded.image, run.dataset.keys(item.id), decoded.mask)
         return _write(run, item, decoded, views)
 
     for item in items:
@@ -161,7 +167,10 @@ def _on_gpu(run: Run, items: Iterable[Item], pool: ThreadPoolExecutor) -> Jobs:
         start = time.perf_counter()
         keys = torch.tensor([dataset.keys(item.id) for item, _, _ in group])
         try:
-            made = degrade_batch(dataset.recipe, torch.stack([image for _, _, image in group]), keys, plan.device)
+            images = torch.stack([image for _, _, image in group])
+            masks = [decoded.mask for _, decoded, _ in group if decoded.mask is not None]
+            given = torch.stack(masks) if masks else None
+            made = degrade_batch(dataset.recipe, images, keys, plan.device, given)
         except torch.OutOfMemoryError:
             raise
         except FAILURES as error:
@@ -217,7 +226,8 @@ def _finished(done: _Done) -> Future[_Done]:
 def _decode(run: Run, item: Item) -> _Decoded:
     start = time.perf_counter()
     dataset, settings = run.dataset, run.dataset.settings
-    image = item.load()
+    sample = item.sample()
+    image = sample["image"]
     if image.is_floating_point():
         image = image_io.to_integer(image)
     pixels = checksums.of_pixels(image)
@@ -236,7 +246,17 @@ def _decode(run: Run, item: Item) -> _Decoded:
         )
     if channels not in dataset.recipe.channels:
         raise ValueError(f"{channels} channels: recipe {dataset.recipe.name} takes {dataset.recipe.channels}")
-    return _Decoded(image, pixels, time.perf_counter() - start)
+    mask = _mask(sample, settings.size) if settings.masks else None
+    return _Decoded(image, pixels, time.perf_counter() - start, mask)
+
+
+def _mask(sample: Mapping[str, Tensor], size: int) -> Tensor:
+    """The field of view of a sample, float (1, H, W) of 0 and 1, at the size of the data set."""
+    if "mask" not in sample:
+        raise ValueError("the source has no map 'mask' for it")
+    mask = image_io.to_float(full_scale(plane(sample["mask"], "mask"), "mask"))
+    mask = image_io.resize(mask, size) if size else mask
+    return (mask > 0.5).to(torch.float32)
 
 
 def _write(run: Run, item: Item, decoded: _Decoded, views: Iterator[View], degrading: float = 0.0) -> _Done:

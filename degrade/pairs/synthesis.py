@@ -44,6 +44,7 @@ def synthesize(
     writer: WriterName = "files",
     shard_size: int = SHARD_SIZE,
     window: Window | None = None,
+    masks: bool = False,
     max_pixels: int = 100_000_000,
     limit: int | None = None,
     device: str | torch.device = "cpu",
@@ -80,6 +81,8 @@ def synthesize(
             own. Shards put in order after a run of several processes, or after an interruption, need twice their space
             while that lasts.
         window: that DICOM files are read with, see `degrade.images.image_io.read`.
+        masks: the source has a map "mask", the field of view of each image, which is used instead of the recipe's:
+            see `degrade.stream.open_source`.
         max_pixels: images with more pixels fail.
         limit: only so many images, the first ones; None takes all.
         device: on which images are degraded.
@@ -124,6 +127,7 @@ def synthesize(
         window=window_text(window),
         writer=writer,
         shard_size=_number("shard_size", shard_size, SMALLEST_SHARD) if writer == "shards" else 0,
+        masks=bool(masks),
     )
     threads = max(2, cores()) if workers is None else _number("workers", workers, 1)
     plan = Plan(torch.device(device), _number("batch_size", batch_size, 1), threads)

@@ -31,13 +31,18 @@ class View:
     backend: str = ""
 
 
-def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator[View]:
-    """Degrade an integer image (C, H, W) on the CPU once per key; each view is made when it is asked for."""
+def degrade_one(
+    recipe: Degradation, image: Tensor, keys: list[int], field_of_view: Tensor | None = None
+) -> Iterator[View]:
+    """Degrade an integer image (C, H, W) on the CPU once per key; each view is made when it is asked for.
+
+    `field_of_view`, float (1, H, W), is used where it is given, else the recipe's.
+    """
     start = time.perf_counter()
     bits, size = 16 if image.dtype == torch.uint16 else 8, image.shape[-2:]
     clean = image_io.to_float(image)[None]
     del image  # of a large photograph this is memory that the degradation needs
-    mask = recipe.field_of_view(clean)
+    mask = recipe.field_of_view(clean) if field_of_view is None else field_of_view[None]
     shown = image_io.to_integer(mask[0])
     for first in range(0, len(keys), _DRAWN_AT_ONCE):
         parameters = recipe.draw(torch.tensor(keys[first : first + _DRAWN_AT_ONCE]), *size)
@@ -49,11 +54,16 @@ def degrade_one(recipe: Degradation, image: Tensor, keys: list[int]) -> Iterator
             start = time.perf_counter()
 
 
-def degrade_batch(recipe: Degradation, images: Tensor, keys: Tensor, device: torch.device) -> list[Iterator[View]]:
-    """Degrade integer images (B, C, H, W) with keys (B, K) on a GPU; the K views of each image."""
+def degrade_batch(
+    recipe: Degradation, images: Tensor, keys: Tensor, device: torch.device, fields_of_view: Tensor | None = None
+) -> list[Iterator[View]]:
+    """Degrade integer images (B, C, H, W) with keys (B, K) on a GPU; the K views of each image.
+
+    `fields_of_view`, float (B, 1, H, W), are used where they are given, else the recipe's.
+    """
     batch, views = keys.shape
     image = image_io.to_float(images.to(device))
-    mask = recipe.field_of_view(image)
+    mask = recipe.field_of_view(image) if fields_of_view is None else fields_of_view.to(device)
     parameters = recipe.draw(keys.flatten(), *image.shape[-2:])
     of = torch.arange(batch).repeat_interleave(views)
     bits = 16 if images.dtype == torch.uint16 else 8

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset
 from degrade.images import image_io
 from degrade.stream.arrays import DatasetSource, MapDataset, TensorSource
 from degrade.stream.files import list_of_files, open_path
+from degrade.stream.patterns import ID, open_pattern
 from degrade.stream.phantoms import PREFIX, open_phantoms
 from degrade.stream.shards import ShardSource
 from degrade.stream.source import Source, SourceError
@@ -35,6 +36,7 @@ def open_source(
 
             - a folder: every image in it and below, hidden files apart, in sorted order
             - an image file, or a text file (.txt, .lst, .list) with a path per line, relative to its folder
+            - a name pattern: 'images/{id}_training.tif', every file of such a name, by what stands for {id}
             - a list of paths of images
             - WebDataset shards: a path ending in .tar, also with braces, or a list of such paths (see `ShardSource`)
             - "phantom:fundus?count=8&size=512&seed=0": built-in images; chest and cornea likewise
@@ -43,7 +45,8 @@ def open_source(
             - a `Source`, such as `degrade.pairs.PairedDataset`
 
         maps: extra images that come along with each image: by name, sources that have an image of the same id, such as
-            {"mask": "fov", "vessels": "vessels"}; "mask" is the field of view, which is estimated where none is given.
+            {"mask": "fov", "vessels": "manual/{id}_manual1.gif"}; "mask" is the field of view, which is estimated
+            where none is given.
         max_pixels: larger files are refused before they are decoded.
         window: for DICOM, see `degrade.images.image_io.read`.
 
@@ -67,6 +70,8 @@ def _open(where: Any, max_pixels: int, window: image_io.Window | None) -> Source
         return open_phantoms(where)
     if isinstance(where, (str, os.PathLike)):
         text = os.fspath(where)
+        if ID in text:
+            return open_pattern(text, max_pixels, window)
         if text.endswith(".tar"):
             return ShardSource(text, max_pixels)
         return open_path(Path(where), max_pixels, window)

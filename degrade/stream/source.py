@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from degrade.errors import ImageError
 from degrade.stream.ids import LARGEST_LISTED, Numbered, finder
 
 Sample = dict[str, Tensor]
@@ -128,8 +130,20 @@ class _Mapped(Source):
         for name, extra in self._maps.items():
             place = self._places[name](self.ids[index])
             assert place is not None  # looked at when this was made
-            sample[name] = plane(extra.load(place)["image"], name)
+            sample[name] = self._checked(name, plane(extra.load(place)["image"], name), sample["image"], place)
         return sample
+
+    def _checked(self, name: str, map_: Tensor, image: Tensor, place: int) -> Tensor:
+        """A map; ImageError where it has another size than the image, or is a field of view that is empty."""
+        extra = self._maps[name]
+        file = extra.file(place)
+        beside = f": {os.fspath(file)!r}" if file is not None else ""
+        if map_.shape[-2:] != image.shape[-2:]:
+            sizes = [f"{x.shape[-1]} x {x.shape[-2]}" for x in (map_, image)]
+            raise ImageError(f"its map {name!r} is {sizes[0]} pixels, the image {sizes[1]}{beside}")
+        if name == "mask" and not bool((map_ != 0).any()):
+            raise ImageError(f"its map 'mask' covers nothing{beside}")
+        return map_
 
     def _check(self, name: str, extra: Source) -> None:
         """Raises SourceError where a map lacks some of the ids."""
