@@ -1,7 +1,8 @@
 """Single stages of ours against the nearest single operation of other libraries, float32, on the same images.
 
 Blur and color are the same operation everywhere and the table says how far apart the pictures are. Noise has the same
-sampling. Halo, hole and spots have no counterpart: albumentations' RandomSunFlare and Spatter, kornia's
+sampling. Models with no counterpart anywhere, and the field of view, stand beside a copy of the same batch. Halo, hole
+and spots have no counterpart either: albumentations' RandomSunFlare and Spatter, kornia's
 RandomGaussianIllumination and their like draw other things, so that their times would say nothing.
 """
 
@@ -21,13 +22,14 @@ from benchmarks import peers
 from benchmarks.peers import Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, measure, set_threads
+from degrade import fov
 from degrade.ops.constants import REFERENCE_SIDE
 
 TAPS, SIGMA = 7, 10 / REFERENCE_SIDE
 BRIGHTNESS, CONTRAST, SATURATION = 1.1, 0.8, 1.2
 DEVIATION = 0.05
 NO_PEER = "none: no library has this operation"
-OURS = "ours"
+OURS, COPY = "ours", "copy of the batch"
 
 Arrays = list[np.ndarray[Any, Any]]
 Others = Callable[[Tensor, Arrays], dict[str, Make]]
@@ -50,7 +52,22 @@ def stages(size: int = 512, batch: int = 16, rounds: int = 9, device: str = "cpu
         others = OTHERS[stage](image, arrays) if stage in OTHERS else {NO_PEER: _nobody}
         others = {name: peers.tried(make) for name, make in others.items()}
         rows += _rows(stage, {OURS: _made(ours), **others}, batch, rounds, device)
+    for name, call, given in _whole(image, mask, keys):
+        rows += _rows(
+            name, {OURS: _made(call), COPY: _made(partial(torch.empty_like(given).copy_, given))}, batch, rounds, device
+        )
     return rows
+
+
+def _whole(image: Tensor, mask: Tensor, keys: Tensor) -> list[tuple[str, peers.Call, Tensor]]:
+    """What is timed against a copy: names, calls, and what is copied."""
+    grey = image[:, 1:2].contiguous()
+    cornea, cataract = degrade.recipe("cornea"), degrade.recipe("cataract")
+    return [
+        ("cornea, grey", partial(cornea, grey, keys), grey),
+        ("cataract", partial(cataract, image, keys, mask), image),
+        ("field of view", partial(fov.estimate, image), image),
+    ]
 
 
 def _made(call: peers.Call) -> Make:
@@ -71,7 +88,8 @@ def _fixed(stage: str, size: int) -> dict[str, float]:
 
 def _rows(stage: str, candidates: dict[str, Make], batch: int, rounds: int, device: str) -> list[Row]:
     calls, reasons = peers.ready(candidates)
-    results = {name: _batch(call()) for name, call in calls.items()} if stage != "noise" else {}
+    same = stage != "noise" and COPY not in candidates
+    results = {name: _batch(call()) for name, call in calls.items()} if same else {}
     seconds = measure(calls, rounds, device=device)
     ms = {name: spread * (1e3 / batch) for name, spread in seconds.items()}
     fastest = min((ms[name].median for name in ms if name != OURS), default=None)

@@ -32,7 +32,7 @@ SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of r
     "chain": (partial(chain.chain, (64,), 2, (2, 1), 1), 2 * 8),
     "memory": (partial(chain.memory, (64,), 2), 2),
     "accelerator": (partial(accelerator.chain, (64,), 2, 1, "cpu"), 9),
-    "stages": (partial(stages.stages, 64, 2, 1), 5 + 5 + 5 + 3 * 2),
+    "stages": (partial(stages.stages, 64, 2, 1), 5 + 5 + 5 + 6 * 2),
     "pixels": (partial(scaling.pixels, (64, 80, 96), 2, 1), 4),
     "batches": (partial(scaling.batches, (1, 2, 3), 64, 1), 4),
     "recipes": (partial(recipes.recipes, 64, 2, 1), 6),
