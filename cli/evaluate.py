@@ -13,6 +13,7 @@ from tqdm import tqdm
 from degrade import stream
 from degrade.files import write_bytes
 from degrade.images import image_io
+from degrade.pairs.existing import are_pairs
 from enhance.evaluation import (
     DEGRADED,
     Case,
@@ -20,6 +21,7 @@ from enhance.evaluation import (
     Table,
     evaluate,
     field_of_view,
+    paired_cases,
     real_cases,
     synthetic_cases,
 )
@@ -32,11 +34,11 @@ from .mapping import STRUCTURE_HELP, map_options, open_structure
 from .methods import METHOD_HELP, open_method, read_held_out
 from .options import Refusal, check_out, read_device, read_recipe
 from .problems import told
-from .sources import SOURCE_HELP
+from .sources import PAIRS_HELP, SOURCE_HELP
 from .writable import check_writable
 
 
-@click.command("evaluate", epilog=f"{METHOD_HELP}\n{SOURCE_HELP}")
+@click.command("evaluate", epilog=f"{METHOD_HELP}\n{SOURCE_HELP}\n{PAIRS_HELP}")
 @click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
 @click.argument("source")
 @click.option("--recipe", metavar="NAME|FILE.toml", help="SOURCE has good images: degrade them, and compare with them.")
@@ -106,8 +108,9 @@ def evaluate_(
     """Measures the images of SOURCE, unchanged and enhanced by each METHOD.
 
     With --recipe, good images are degraded and compared with themselves; with --reference, bad images are compared
-    with good ones of the same name; with neither, only metrics that need no reference are given. Higher is better for
-    PSNR, SSIM, SNR, IoU, Dice, AUC; lower for PIQE and NIQE. Everything is measured within the field of view.
+    with good ones of the same name; pairs that exist have both; with none of these, only metrics that need no
+    reference are given. Higher is better for PSNR, SSIM, SNR, IoU, Dice, AUC; lower for PIQE and NIQE. Everything is
+    measured within the field of view.
 
     Every row is of the same images, as many as it says. Images that cannot be used are listed on stderr and, with
     their reasons, in --json; the exit code is 1 if no image can be used.
@@ -128,7 +131,11 @@ def evaluate_(
     found, marked = open_structure(source, structure, layout=layout, labels=labels, keep=keep, **given)
     found = _some(found, source, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
     failed: dict[str, str] = {}
-    if recipe:
+    if layout is None and are_pairs(source):
+        if recipe or reference:
+            raise click.UsageError("SOURCE has pairs, bad images and good ones: leave --recipe and --reference out")
+        cases = paired_cases(found, size=size, failed=failed, structure=marked)
+    elif recipe:
         cases = synthetic_cases(
             found, read_recipe(recipe, changes=changes), size=size, seed=seed, failed=failed, structure=marked
         )

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from degrade.images import image_io
-from degrade.stream import Source
+from degrade.pairs import PairsError
+from degrade.pairs.existing import are_pairs, open_pairs
+from degrade.stream import Source, SourceError
 from degrade.stream.datasets import DatasetError, open_dataset
 from degrade.stream.layouts import LAYOUTS
 from enhance.probing import first_usable
@@ -90,7 +92,7 @@ def open_mapped(
     given = {name: text for name, text in flags.items() if text is not None}
     try:
         return open_dataset(
-            source,
+            _pairs(source, max_pixels) if layout is None and are_pairs(source) else source,
             layout=layout,
             maps=given,
             wanted=wanted,
@@ -102,8 +104,16 @@ def open_mapped(
         )
     except DatasetError as error:
         raise Refusal(_FLAGS[error.argument], str(error)) from None
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, SourceError, PairsError) as error:
         raise Refusal("SOURCE", str(error)) from None
+
+
+def _pairs(source: str, max_pixels: int) -> Source:
+    """Pairs that exist; the folder's manifest may be one that cannot be read."""
+    try:
+        return open_pairs(source, max_pixels)
+    except OSError as error:
+        raise Refusal("SOURCE", f"cannot read {source!r}: {error.strerror or error}") from None
 
 
 STRUCTURE_HELP = "What to segment: the name of a map, such as vessels, disc or cup.  [default: vessels, or else disc]"

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from degrade.base import Degradation
+from degrade.pairs.existing import are_pairs
 from degrade.recipes import recipe as open_recipe
 from degrade.stream import Source, SourceError, open_source
 from degrade.text import LARGEST_FILE, TextError, shown
@@ -44,6 +45,9 @@ def read_sources(run: RunFile, made: Trainer) -> Sources:
         vessels=told.get("vessels"),
         discs=told.get("discs"),
     )
+    pairs = "layout" not in told and are_pairs(told["source"])
+    if pairs and made.needs_low == "must":
+        raise Refusal("SOURCE", f"{made.name} trains on unpaired images: give the good ones alone, and --unpaired")
     low = _open(told["unpaired"], "--unpaired") if "unpaired" in told else None
     recipe = told.get("low_recipe")
     if made.needs_low != "must" and recipe is not None:
@@ -54,7 +58,7 @@ def read_sources(run: RunFile, made: Trainer) -> Sources:
         raise Refusal("--unpaired", f"{made.name} needs real bad images too, or --low-recipe, which makes them")
     if made.needs_low == "no" and low is not None:
         raise Refusal("--unpaired", f"{made.name} trains on good images alone")
-    return Sources(high, low, recipe)
+    return Sources(high, low, recipe, pairs)
 
 
 def low_recipe(name: str) -> Degradation:

@@ -15,12 +15,12 @@ from .failures import Failures, say
 from .mapping import STRUCTURE_HELP, map_options, open_structure
 from .methods import read_held_out
 from .options import Refusal, read_device
-from .sources import SOURCE_HELP
+from .sources import PAIRS_HELP, SOURCE_HELP
 from .writable import check_writable
 from .writable import keep as write
 
 
-@click.command(epilog=SOURCE_HELP)
+@click.command(epilog=f"{SOURCE_HELP}\n{PAIRS_HELP}")
 @click.argument("source")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @map_options("layout", "masks", "vessels", "discs", "labels", "keep")

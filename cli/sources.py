@@ -12,18 +12,26 @@ from degrade.pairs.items import Item, Items
 
 from .options import Refusal
 
-__all__ = ["SOURCE_HELP", "Item", "Items", "Source", "open_source"]
+__all__ = ["PAIRS_HELP", "SOURCE_HELP", "Item", "Items", "Source", "open_source"]
 
 SOURCE_HELP = """\b
 SOURCE is one of
   an image file
   a folder: every image in it and in its subfolders, hidden ones apart
   a text file (.txt, .lst, .list): a path per line, relative to its folder; # begins a comment
+  a name pattern, such as 'images/{id}_training.tif' (quote it for the shell): by what stands for {id}
   shards: WebDataset files, such as "shards/{000..015}.tar" (quote it for the shell)
   phantom:fundus?count=8&size=512&seed=0   procedural photographs, for a first look (quote it for the shell);
                                            phantom:chest and phantom:cornea likewise
 """
 """For the help of commands that take a SOURCE."""
+
+PAIRS_HELP = """\b
+SOURCE may have pairs that exist, too:
+  pairs:LOW,HIGH   two of the above with images of the same names and sizes
+  a folder that 'degrade synth' wrote
+"""
+"""For the help of commands that take pairs."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .problems import reason
 from .runfile import DEFAULTS, OPTIONS, Data, RunFile
 from .runflags import flags_of
 from .runsources import is_begun, keep_split, low_recipe, read_sources, read_split
-from .sources import SOURCE_HELP
+from .sources import PAIRS_HELP, SOURCE_HELP
 
 
 @click.command(
@@ -37,6 +37,7 @@ from .sources import SOURCE_HELP
     epilog=f"""NETWORK is one of {", ".join(TRAINERS)}.
 
 {SOURCE_HELP}
+{PAIRS_HELP}
 \b
 RUN becomes
   weights.safetensors   all networks of the trainer, after the last checkpoint

@@ -174,6 +174,31 @@ def real_cases(
         yield case
 
 
+def paired_cases(
+    source: Source, *, size: int | None, failed: Failed | None = None, structure: str = "vessels"
+) -> Iterator[Case]:
+    """Load pairs that exist: the map "degraded" of each image is what is to be enhanced, the image its reference.
+
+    Args:
+        source: such as `degrade.pairs.PairedDataset`.
+        size: side that images are resized and padded to; None keeps their size.
+        failed: images that cannot be used are added to it; without it the first one raises.
+        structure: name of the map that is measured.
+    """
+    for index, id_ in enumerate(source.ids):
+        try:
+            loaded = source.load(index)
+            others = {name: x if name in ("image", DEGRADED) else full_scale(x, name) for name, x in loaded.items()}
+            sample = {name: _fitted(x, size) for name, x in others.items()}
+            image, reference = sample[DEGRADED], sample["image"]
+            mask = sample["mask"] if "mask" in sample else field_of_view(reference[None])[0]
+            case = Case(id_, image, mask, reference, sample.get(structure))
+        except UNUSABLE as error:
+            _fail(failed, id_, error)
+            continue
+        yield case
+
+
 def field_of_view(image: Tensor) -> Tensor:
     """Mask (1, 1, H, W): estimated for a color photograph (1, 3, H, W), the whole frame for other images."""
     if image.shape[1] == 3 and min(image.shape[-2:]) >= SMALLEST_SIDE:

@@ -86,20 +86,22 @@ def split(ids: Iterable[str], share: float, seed: int = 0, group: str = GROUP) -
 def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) -> tuple[Sources, Sources]:
     """Split the sources of a run into those to train on and those held out; arguments as for `split`.
 
-    Good and bad images of a patient or sequence stay together.
+    Good and bad images of a patient or sequence stay together, and so do the views of an image in pairs that exist.
     """
     for source in (sources.high, sources.low):
         if source is not None and len(source) > LARGEST_LISTED:
             raise ValueError(
                 f"{source.title} has {len(source):,} images; at most {LARGEST_LISTED:,} can be split: keep nothing out"
             )
-    high, held_high = split(sources.high.ids, share, seed, group)
-    kept = (
-        Sources(sources.high.subset(high), low_recipe=sources.low_recipe),
-        Sources(sources.high.subset(held_high), low_recipe=sources.low_recipe),
-    )
+    of = _without_view if sources.pairs else str
+    high, held_high = split(dict.fromkeys(map(of, sources.high.ids)), share, seed, group)
+    inside = set(high)
+    sides: tuple[list[str], list[str]] = [], []
+    for id_ in sources.high.ids:
+        sides[of(id_) not in inside].append(id_)
+    on, out = (replace(sources, high=sources.high.subset(ids), low=None) for ids in sides)
     if sources.low is None:
-        return kept
+        return on, out
     seen = {group_of(id_, group) for id_ in high}
     unseen = {group_of(id_, group) for id_ in held_high}
     others = {name: ids for name, ids in _groups(sources.low.ids, group).items() if name not in seen | unseen}
@@ -107,7 +109,12 @@ def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) 
     low = [id_ for id_ in sources.low.ids if group_of(id_, group) not in unseen]
     if not low:
         raise SourceError(f"{sources.low.title}: nothing is left to train on once held-out patients are taken away")
-    return replace(kept[0], low=sources.low.subset(low)), replace(kept[1], low=_rest(sources.low, low))
+    return replace(on, low=sources.low.subset(low)), replace(out, low=_rest(sources.low, low))
+
+
+def _without_view(id_: str) -> str:
+    """The id of the image of a pair, which `degrade.pairs.PairedDataset` calls ID_v0, ID_v1, ..."""
+    return re.sub(r"_v\d+$", "", id_)
 
 
 def in_halves(sources: Sources, seed: int = 0, group: str = GROUP) -> Sources:

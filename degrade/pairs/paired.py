@@ -54,8 +54,9 @@ class PairedDataset(Source, Dataset[Pair]):
 
     It is also a source of streams, `PairStream(PairedDataset(path), recipe, batch_size=4)`: ids are ID_v0, ID_v1, ...,
     the image is the clean one, "mask" its field of view, and the stored degraded image comes along under the name
-    "degraded" with the same crop and flips (`batch.maps["degraded"]`). The path itself is no source, since it does not
-    say which of its images are meant.
+    "degraded" with the same crop and flips (`batch.maps["degraded"]`). `PairStream.from_pairs(PairedDataset(path))`
+    takes the stored images as they are instead of degrading the clean ones anew. The path itself is no source, since it
+    does not say which of its images are meant.
 
     Args:
         path: the folder.
@@ -117,9 +118,7 @@ class PairedDataset(Source, Dataset[Pair]):
             raise IndexError(f"pair {index} of {len(self)}")
         line = self.line(index)
         clean, degraded, mask = (image_io.to_float(self._image(line, name)) for name in ("clean", "degraded", "mask"))
-        batch = parameters_of(self.recipe, line.record())
-        parameters = {name: value[0] for name, value in batch.items()}
-        return Pair(clean, degraded, mask, parameters, line.id, line.view, line.number)
+        return Pair(clean, degraded, mask, self.parameters(index), line.id, line.view, line.number)
 
     def line(self, index: int) -> manifest.Line:
         """The line of the manifest of a pair."""
@@ -134,6 +133,16 @@ class PairedDataset(Source, Dataset[Pair]):
         line = self.line(index)
         degraded = image_io.to_float(self._image(line, "degraded"))
         return {"image": self._image(line, "clean"), "mask": self._image(line, "mask"), "degraded": degraded}
+
+    def parameters(self, index: int) -> dict[str, Tensor]:
+        """The parameters of the degradation of a pair, each without the axis of the batch."""
+        batch = parameters_of(self.recipe, self.line(index).record())
+        return {name: value[0] for name, value in batch.items()}
+
+    @cached_property
+    def image_ids(self) -> list[str]:
+        """Of each pair the id of its image, without the view."""
+        return [id_.rpartition("_v")[0] for id_ in self.ids]
 
     def file(self, index: int) -> Path:
         return storage.path_of(self._layout, self.line(index), "clean")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 
 from degrade.images import image_io
 from degrade.stream.labels import keep_labelled
 from degrade.stream.layouts import layout_of, open_part
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.patterns import PatternSource
-from degrade.stream.source import Source, SourceError
+from degrade.stream.source import Sample, Source, SourceError
 
 _WORDS = {"mask": "mask", "vessels": "vessel mask", "disc": "disc mask"}
 
@@ -79,7 +80,9 @@ def open_dataset(
                 continue
             with _about("layout"):
                 found[name] = open_part(where, layout, name, max_pixels=max_pixels)
+    images = dict(zip(source.ids, getattr(source, "image_ids", ()), strict=False))
     for name, extra in found.items():
+        extra = _Views(extra, images) if images else extra
         source = _with(source, name, extra, "layout" if name not in (maps or {}) else f"maps.{name}", note)
     return source
 
@@ -95,6 +98,23 @@ def _with(source: Source, name: str, extra: Source, argument: str, note: Callabl
         note(f"{len(both)} of {len(source)} images have a {word}; the others are left out")
         source = source.subset(both)
     return source.with_maps({name: extra})
+
+
+class _Views(Source):
+    """Maps of images by the ids of their views, as `degrade.pairs.PairedDataset` has them."""
+
+    def __init__(self, source: Source, images: Mapping[str, str]) -> None:
+        places = {id_: place for place, id_ in enumerate(source.ids)}
+        self._source = source
+        self.ids = [view for view, image in images.items() if image in places]
+        self._places = [places[images[view]] for view in self.ids]
+        self.title, self.path = source.title, source.path
+
+    def load(self, index: int) -> Sample:
+        return self._source.load(self._places[index])
+
+    def file(self, index: int) -> Path | None:
+        return self._source.file(self._places[index])
 
 
 class _about:

@@ -14,7 +14,7 @@ from degrade.images.image_io import to_float
 from degrade.rng import keyed
 from degrade.stream.batch import Images
 from degrade.stream.geometry import Geometry, Placing
-from degrade.stream.ids import fingerprint
+from degrade.stream.ids import finder, fingerprint
 from degrade.stream.jitter import Jitter, jittered
 from degrade.stream.numbers import whole
 from degrade.stream.options import StreamOptions
@@ -102,6 +102,20 @@ class Lane:
         maps = {name: self._stack(name, samples, ids) for name in samples[0]}
         image, mask = maps.pop("image"), maps.pop("mask")
         return Images(image, mask, keys.to(device), ids, maps)
+
+    def parameters(self, ids: list[str], device: torch.device) -> dict[str, Tensor]:
+        """The parameters that the source knows of some samples, (B, ...) each; empty where it knows none."""
+        images = ids if self._patches == 1 else [id_.rpartition("#")[0] for id_ in ids]
+        places = [self._find(id_) for id_ in images]
+        known = [None if place is None else self.source.parameters(place) for place in places]
+        found = [one for one in known if one is not None]
+        if len(found) < len(ids):
+            return {}
+        return {name: torch.stack([one[name] for one in found]).to(device) for name in found[0]}
+
+    @cached_property
+    def _find(self) -> Callable[[str], int | None]:
+        return finder(self.source.ids)
 
     def _id(self, index: int, place: Place) -> str:
         id_ = self.source.ids[index]

@@ -12,6 +12,8 @@ from torch.utils.data import IterableDataset
 
 from degrade.images import image_io
 from degrade.stream.arrays import DatasetSource, MapDataset, TensorSource
+from degrade.stream.existing import PREFIX as PAIRS
+from degrade.stream.existing import ExistingPairs
 from degrade.stream.files import list_of_files, open_path
 from degrade.stream.patterns import ID, open_pattern
 from degrade.stream.phantoms import PREFIX, open_phantoms
@@ -40,6 +42,7 @@ def open_source(
             - a list of paths of images
             - WebDataset shards: a path ending in .tar, also with braces, or a list of such paths (see `ShardSource`)
             - "phantom:fundus?count=8&size=512&seed=0": built-in images; chest and cornea likewise
+            - "pairs:LOW,HIGH": two such sources of images with the same names (see `ExistingPairs`)
             - a tensor (N, C, H, W) (see `TensorSource`)
             - a map-style data set of images (see `DatasetSource`)
             - a `Source`, such as `degrade.pairs.PairedDataset`
@@ -66,6 +69,12 @@ def _open(where: Any, max_pixels: int, window: image_io.Window | None) -> Source
         return where
     if isinstance(where, Tensor):
         return TensorSource(where)
+    if isinstance(where, str) and where.startswith(PAIRS):
+        parts = where.removeprefix(PAIRS).split(",")
+        if len(parts) != 2 or not all(parts):
+            raise SourceError(f"{where!r}: two sources are needed, pairs:LOW,HIGH")
+        low, high = (_open(part, max_pixels, window) for part in parts)
+        return ExistingPairs(low, high)
     if isinstance(where, str) and where.startswith(PREFIX):
         return open_phantoms(where)
     if isinstance(where, (str, os.PathLike)):

@@ -95,6 +95,12 @@ class Reader:
         self._names = frozenset(first.images)
         self.notes = reading.notes + self._learn_scales(first)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of what each sample has: "image" and its maps."""
+        assert self._names is not None
+        return self._names
+
     def read(self, index: int) -> Reading:
         """Read an image; where it cannot be used another one, always the same and far from it."""
         failures: dict[str, str] = {}

@@ -59,6 +59,10 @@ class Source(ABC):
         """The file that an image is read from, if there is one."""
         return None
 
+    def parameters(self, index: int) -> dict[str, Tensor] | None:
+        """The parameters that a pair was made with, each without the axis of the batch; None if none are known."""
+        return None
+
     def subset(self, keep: Collection[str] | Callable[[str], bool]) -> Source:
         """A source of some of the images.
 
@@ -102,6 +106,9 @@ class _Some(Source):
     def load(self, index: int) -> Sample:
         return self._source.load(self._places[index])
 
+    def parameters(self, index: int) -> dict[str, Tensor] | None:
+        return self._source.parameters(self._places[index])
+
     def origin(self, index: int) -> str:
         return self._source.origin(self._places[index])
 
@@ -144,6 +151,9 @@ class _Mapped(Source):
         if name == "mask" and not bool((map_ != 0).any()):
             raise ImageError(f"its map 'mask' covers nothing{beside}")
         return map_
+
+    def parameters(self, index: int) -> dict[str, Tensor] | None:
+        return self._source.parameters(index)
 
     def _check(self, name: str, extra: Source) -> None:
         """Raises SourceError where a map lacks some of the ids."""

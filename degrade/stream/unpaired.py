@@ -13,12 +13,13 @@ from degrade.sequence import SeqLC
 from degrade.stream import order
 from degrade.stream.base import Stream
 from degrade.stream.batch import Images, MixedBatch, UnpairedBatch
+from degrade.stream.existing import DEGRADED
 from degrade.stream.halves import halves
 from degrade.stream.lane import FieldOfView, Lane
 from degrade.stream.numbers import whole
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.options import StreamOptions, with_defaults
-from degrade.stream.pairs import pair
+from degrade.stream.pairs import check_pairs, pair, stored_pair
 from degrade.stream.passes import Step
 from degrade.stream.source import Source
 
@@ -93,7 +94,7 @@ class UnpairedStream(Stream[UnpairedBatch]):
 
 
 def _recipe(recipe: Degradation | str | os.PathLike[str] | None, options: StreamOptions) -> Degradation | None:
-    """The recipe of the low side, on the device of the stream."""
+    """A recipe on the device of the stream."""
     if recipe is None:
         return None
     found = recipe if isinstance(recipe, Degradation) else open_recipe(recipe)
@@ -121,10 +122,11 @@ class MixedStream(Stream[MixedBatch]):
     their own that begins another round whenever it ends.
 
     Args:
-        source, recipe: of the pairs, as of `PairStream`.
+        source, recipe: of the pairs, as of `PairStream`; with recipe = None they exist, as of `PairStream.from_pairs`.
         unlabelled: the real images: whatever `open_source` takes.
         batch_size: pairs of each step on each process.
         unlabelled_size: real images of each step on each process.
+        field_of_view: as of `PairStream`.
         options: see `StreamOptions`.
 
     >>> stream = MixedStream(
@@ -138,27 +140,32 @@ class MixedStream(Stream[MixedBatch]):
     def __init__(
         self,
         source: SourceLike,
-        recipe: Degradation | str | os.PathLike[str],
+        recipe: Degradation | str | os.PathLike[str] | None,
         unlabelled: SourceLike,
         *,
         batch_size: int,
         unlabelled_size: int,
+        field_of_view: FieldOfView | None = None,
         **options: Unpack[StreamOptions],
     ) -> None:
         given = with_defaults("MixedStream", options)
-        self.recipe = recipe if isinstance(recipe, Degradation) else open_recipe(recipe)
-        self.recipe.to(given["device"])
-        self._sequence = SeqLC(self.recipe, 1)
+        self.recipe = _recipe(recipe, given)
+        self._sequence = None if self.recipe is None else SeqLC(self.recipe, 1)
+        if self.recipe is not None:
+            field_of_view = field_of_view or self.recipe.field_of_view
         lanes = [
             Lane(
                 name,
                 open_source(images),
                 given,
-                channels=self.recipe.channels,
-                field_of_view=self.recipe.field_of_view,
+                channels=(1, 3) if self.recipe is None else self.recipe.channels,
+                field_of_view=field_of_view,
+                twins=twins if self.recipe is None else (),
             )
-            for name, images in (("pairs", source), ("unlabelled", unlabelled))
+            for name, images, twins in (("pairs", source, (DEGRADED,)), ("unlabelled", unlabelled, ()))
         ]
+        if self.recipe is None:
+            check_pairs(lanes[0])
         super().__init__(
             lanes,
             [whole("batch_size", batch_size, 1), whole("unlabelled_size", unlabelled_size, 1)],
@@ -173,4 +180,7 @@ class MixedStream(Stream[MixedBatch]):
         return order.Lazy(len(labelled), lambda number: (labelled[number], unlabelled[number]))
 
     def _assemble(self, images: list[Images]) -> MixedBatch:
-        return MixedBatch(pair(images[0], self._sequence), images[1])
+        labelled, unlabelled = images
+        if self._sequence is None:
+            return MixedBatch(stored_pair(labelled, self._lanes[0]), unlabelled)
+        return MixedBatch(pair(labelled, self._sequence), unlabelled)

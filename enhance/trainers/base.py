@@ -30,11 +30,14 @@ class Sources:
         low: real bad images, unpaired, for trainers that use them; with `low_recipe` good ones.
         low_recipe: recipe that makes the bad images of unpaired training on the fly, of `low`, or without `low` of one
             half of `high`: its name or TOML text.
+        pairs: whether the degraded images of supervised training exist: they are the map "degraded" of `high`, as of
+            `degrade.pairs.PairedDataset`, and the configuration's recipe is not used.
     """
 
     high: Source
     low: Source | None = None
     low_recipe: str | None = None
+    pairs: bool = False
 
 
 class Updater(Protocol):

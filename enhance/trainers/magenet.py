@@ -13,11 +13,13 @@ from torch.optim import Adam
 
 from degrade.rng import keyed
 from degrade.stream import Batch, Images, MixedBatch, MixedStream, PairStream
+from enhance.evaluation import field_of_view
 from enhance.losses import charbonnier, consistency, edge, gaussian_ramp_up, multi_scale_segmentation
 from enhance.networks.base import check_one_of
 from enhance.networks.magenet import MAGENet
 from enhance.trainers.averaging import update_average
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
+from enhance.trainers.paired import paired
 from enhance.trainers.schedules import cosine
 from enhance.trainers.seeding import seeded
 
@@ -123,19 +125,23 @@ class MAGETrainer(Trainer):
 
     def stream(self, sources: Sources, **placing: Any) -> PairStream | MixedStream:
         config = self.config
-        given: dict[str, Any] = {
-            "size": config.size,
-            "crop": config.crop,
-            "seed": config.seed,
-            "drop_last": True,
-            **placing,
-        }
+        given: dict[str, Any] = {"drop_last": True, **placing}
         if sources.low is None:
-            return PairStream(sources.high, config.recipe, batch_size=config.batch_size, **given)
+            return paired(sources, config, **given)
         if not config.teacher:
             raise ValueError("teacher = False: real bad images (low) are of no use without a teacher")
-        given["unlabelled_size"] = config.unlabelled_size
-        return MixedStream(sources.high, config.recipe, sources.low, batch_size=config.batch_size, **given)
+        return MixedStream(
+            sources.high,
+            None if sources.pairs else config.recipe,
+            sources.low,
+            batch_size=config.batch_size,
+            unlabelled_size=config.unlabelled_size,
+            field_of_view=field_of_view if sources.pairs else None,
+            size=config.size,
+            crop=config.crop,
+            seed=config.seed,
+            **given,
+        )
 
     def step(self, batch: Batch | MixedBatch, number: int, update: Updater) -> Losses:
         labelled = batch.labelled if isinstance(batch, MixedBatch) else batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -13,6 +13,7 @@ from degrade.stream import Batch, PairStream
 from enhance.losses import feature_pyramid_constraint, seqlc_l1
 from enhance.networks.pcenet import PCENet
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
+from enhance.trainers.paired import paired
 from enhance.trainers.schedules import linear_decay
 from enhance.trainers.seeding import seeded
 
@@ -72,19 +73,10 @@ class PCETrainer(Trainer):
 
     def stream(self, sources: Sources, **placing: Any) -> PairStream:
         config = self.config
-        return PairStream(
-            sources.high,
-            config.recipe,
-            batch_size=config.batch_size if config.seq else config.batch_size * config.views,
-            views=config.views if config.seq else 1,
-            size=config.size,
-            crop=config.crop,
-            hflip=True,
-            vflip=True,
-            seed=config.seed,
-            drop_last=True,
-            **placing,
-        )
+        if not config.seq and not sources.pairs:  # as many images as there would be degradations
+            config = replace(config, batch_size=config.batch_size * config.views)
+        views = config.views if config.seq or sources.pairs else 1
+        return paired(sources, config, views=views, hflip=True, vflip=True, drop_last=True, **placing)
 
     def step(self, batch: Batch, number: int, update: Updater) -> Losses:
         degraded = batch.degraded if batch.degraded.ndim == 5 else batch.degraded[:, None]

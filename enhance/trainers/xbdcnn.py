@@ -19,6 +19,7 @@ from degrade.stream import Batch, PairStream
 from enhance.losses.denoising import asymmetric_level, level_total_variation, mse_ssim
 from enhance.networks.xbdcnn import XBDCNN, XBDCNNOutput
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
+from enhance.trainers.paired import paired
 from enhance.trainers.seeding import seeded
 
 
@@ -92,17 +93,12 @@ class XBDCNNTrainer(Trainer):
 
     def stream(self, sources: Sources, **placing: Any) -> PairStream:
         config = self.config
-        return PairStream(
-            sources.high,
-            config.recipe,
-            batch_size=config.batch_size,
-            size=config.size,
-            crop=config.crop,
-            patches=config.patches,
-            seed=config.seed,
-            drop_last=True,
-            **placing,
-        )
+        if sources.pairs and config.nle and "eta" not in (sources.high.parameters(0) or ()):
+            raise ValueError(
+                f"nle = True: the noise levels of {sources.high.title} are not known, set nle=false "
+                "(of pairs only those that 'degrade synth' wrote with x-bdcnn have them)"
+            )
+        return paired(sources, config, patches=config.patches, drop_last=True, **placing)
 
     def rate(self, number: int) -> Mapping[str, float]:
         config = self.config

@@ -94,7 +94,7 @@ def train(
         validation = None
         if held_out is not None:
             limit = options.validate_images
-            validation = Validation(held_out, trainer.config, limit, fabric.device, **options.placing())
+            validation = Validation(held_out, trainer.config, limit, fabric.device, sources.pairs, **options.placing())
         first_only(fabric, lambda: _lock(run, resume, overwrite, stack))
         progress = start(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
         log = Log(run, fabric.is_global_zero, progress.step, trainer.config.steps, options.bar, options.tensorboard)

@@ -71,6 +71,8 @@ def check_sources(trainer: Trainer, sources: Sources) -> None:
         raise RunError(f"{trainer.name} trains on pairs that its own recipe makes; it has no use for low_recipe")
     if trainer.needs_low == "no" and sources.low is not None:
         raise RunError(f"{trainer.name} trains on good images alone; it has no use for {sources.low.title}")
+    if sources.pairs and trainer.needs_low == "must":
+        raise RunError(f"{trainer.name} trains on unpaired images; it has no use for pairs")
     for source in (sources.high, sources.low):
         sample = first_usable(source) if source is not None else None
         if source is None or sample is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from degrade.images import image_io
-from degrade.stream import PairStream, Source
+from degrade.stream import Source
 from enhance.metrics.reference import psnr, ssim
 from enhance.networks.base import EnhancementNetwork
-from enhance.trainers.base import Config
+from enhance.trainers.base import Config, Sources
+from enhance.trainers.paired import paired
 
 _ROWS, _SIDE, _GAP = 6, 256, 4
 
@@ -29,17 +31,16 @@ class Validation:
         config: its recipe, size, crop and seed are used.
         limit: most images to use, the first of the source.
         device: of the computation.
+        pairs: whether the degraded images exist: see `enhance.trainers.Sources`.
         placing: further options of the stream, such as `prepare`.
     """
 
-    def __init__(self, source: Source, config: Config, limit: int, device: torch.device, **placing: Any) -> None:
-        self._stream = PairStream(
-            source.subset(set(source.ids[:limit])),
-            config.recipe,
-            batch_size=1,  # sizes may differ
-            size=config.size,
-            crop=config.crop,
-            seed=config.seed,
+    def __init__(
+        self, source: Source, config: Config, limit: int, device: torch.device, pairs: bool = False, **placing: Any
+    ) -> None:
+        self._stream = paired(
+            Sources(source.subset(set(source.ids[:limit])), pairs=pairs),
+            replace(config, batch_size=1),  # sizes may differ
             shuffle=False,
             device=device,
             rank=0,

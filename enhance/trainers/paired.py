@@ -1,0 +1,27 @@
+"""Stream of the trainers that learn from pairs: degraded on the fly, or pairs that exist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from degrade.stream import PairStream
+from enhance.evaluation import field_of_view
+from enhance.trainers.base import Config, Sources
+
+
+def paired(sources: Sources, config: Config, *, views: int = 1, **options: Any) -> PairStream:
+    """Open a stream of pairs of the good images, `batch_size` in a batch with `views` degradations each.
+
+    Of pairs that exist each is a sample, and a batch has `batch_size * views` of them.
+
+    Args:
+        sources: its `high` is used, and `pairs` says whether it has the degraded images.
+        config: its `batch_size`, `size`, `crop`, `recipe` and `seed` are used.
+        views: degradations of each image.
+        options: further options of the stream.
+    """
+    given: dict[str, Any] = {"size": config.size, "crop": config.crop, "seed": config.seed, **options}
+    if sources.pairs:
+        size = config.batch_size * views
+        return PairStream.from_pairs(sources.high, batch_size=size, field_of_view=field_of_view, **given)
+    return PairStream(sources.high, config.recipe, batch_size=config.batch_size, views=views, **given)
