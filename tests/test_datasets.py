@@ -59,6 +59,8 @@ def test_what_a_layout_opens(tree):
         assert torch.equal(full_scale(made[structure]), image_io.to_integer(wanted))
         if "mask" in made:
             assert torch.equal(full_scale(made["mask"]), image_io.to_integer(masks[number]))
+    one, two = (next(iter(PairStream(source, "cofe-net", batch_size=6, workers=w))) for w in (0, 1))
+    assert torch.equal(one.maps[structure], two.maps[structure])
     if "cup" in LAYOUTS[name].maps:
         assert torch.equal(open_part(root, name, "cup").load(0)["image"], image_io.to_integer(cups[0]))
 
@@ -117,6 +119,15 @@ def test_patterns(tmp_path):
     run("synth", image, tmp_path / "pairs", "--masks", mask)
     assert torch.equal(PairedDataset(tmp_path / "pairs")[2].mask, phantoms()[2][2])
     run("synth", image, tmp_path / "pairs", "--masks", mask, "--resume")
+    again = run("synth", image, tmp_path / "pairs", "--masks", mask, "--resume").output
+    assert "4 images were there already" in again
+    half = phantoms()[2][0].clone()
+    half[:, 32:] = 0
+    image_io.write(tmp_path / "half.png", image_io.to_integer(half))
+    (tmp_path / "half.png").rename(part / "mask/21_training_mask.gif")
+    again = run("synth", image, tmp_path / "pairs", "--masks", mask, "--resume").output
+    assert "3 images were there already" in again
+    assert torch.equal(PairedDataset(tmp_path / "pairs")[0].mask, half)
     deep = open_source(f"{tmp_path}/*/images/{{id}}_t*.tif")
     assert deep.ids == ["04", "05", "21", "22", "23", "24"]
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from degrade.base import Degradation
 from degrade.files import LOCK, UNFINISHED, remove_unfinished, write_bytes
+from degrade.images import image_io
 from degrade.images.dicom import Window
-from degrade.pairs import manifest
+from degrade.pairs import manifest, storage
 from degrade.pairs.errors import PairsError
 from degrade.pairs.items import Item, Items
 from degrade.pairs.layout import FAILED, FOLDERS, MANIFEST, RECIPE, Layout
@@ -99,6 +101,14 @@ class DataSet:
             return False
         checker = Checker(self.layout)
         return all(line.pixels == pixels and not checker.damage(line) for line in lines)
+
+    def has_mask(self, place: manifest.Place, mask: Tensor) -> bool:
+        """Whether the stored field of view of a line is this one, float (1, H, W)."""
+        try:
+            stored = storage.load(self.layout, manifest.at(place), "mask", mask.numel())
+        except (OSError, ValueError):
+            return False
+        return torch.equal(stored, image_io.to_integer(mask))
 
     def toml(self) -> str:
         """The recipe, and the settings beside it."""

@@ -231,8 +231,9 @@ def _decode(run: Run, item: Item) -> _Decoded:
     if image.is_floating_point():
         image = image_io.to_integer(image)
     pixels = checksums.of_pixels(image)
+    mask = _mask(sample, settings.size) if settings.masks else None
     places = manifest.matching(run.lines, item.id, item.source, dataset.keys(item.id))
-    if places and dataset.is_intact(places, pixels):
+    if places and dataset.is_intact(places, pixels) and (mask is None or dataset.has_mask(places[0], mask)):
         return _Decoded(None, pixels, time.perf_counter() - start)
     given = 16 if image.dtype == torch.uint16 else 8
     bits = settings.bits or given
@@ -246,7 +247,6 @@ def _decode(run: Run, item: Item) -> _Decoded:
         )
     if channels not in dataset.recipe.channels:
         raise ValueError(f"{channels} channels: recipe {dataset.recipe.name} takes {dataset.recipe.channels}")
-    mask = _mask(sample, settings.size) if settings.masks else None
     return _Decoded(image, pixels, time.perf_counter() - start, mask)
 
 

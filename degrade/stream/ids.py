@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, overload
 
 from degrade.rng import keyed
@@ -87,8 +88,12 @@ def fingerprint(ids: Sequence[str]) -> int:
     return keyed.string_id("\n".join(ids))
 
 
+def _place(ids: Numbered, id_: str) -> int | None:
+    return ids.index(id_) if id_ in ids else None
+
+
 def finder(ids: Sequence[str]) -> Callable[[str], int | None]:
     """A function from an id to its index, or None where it has none."""
     if isinstance(ids, Numbered):
-        return lambda id_: ids.index(id_) if id_ in ids else None
+        return partial(_place, ids)  # unlike a lambda it goes to other processes
     return {id_: place for place, id_ in enumerate(ids)}.get

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,9 +28,9 @@ def _half(image: Tensor) -> Tensor:
     return (image.int().amax(0, keepdim=True) >= 128).to(torch.uint8) * 255
 
 
-def _below(level: int) -> Callable[[Tensor], Tensor]:
+def _below(level: int, image: Tensor) -> Tensor:
     """Levels below a limit, as of REFUGE's labels: 0 the cup, 128 the disc around it, 255 the rest."""
-    return lambda image: (image.int().amin(0, keepdim=True) < level).to(torch.uint8) * 255
+    return (image.int().amin(0, keepdim=True) < level).to(torch.uint8) * 255
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "refuge": Layout(
         Part(rf"{_REFUGE}\.jpe?g", "g0001.jpg"),
         {
-            "disc": Part(_REFUGE_LABELS, "g0001.bmp", _below(192)),
-            "cup": Part(_REFUGE_LABELS, "g0001.bmp", _below(64)),
+            "disc": Part(_REFUGE_LABELS, "g0001.bmp", partial(_below, 192)),
+            "cup": Part(_REFUGE_LABELS, "g0001.bmp", partial(_below, 64)),
         },
     ),
     "drishti": Layout(
@@ -118,6 +119,10 @@ def layout_of(name: str) -> Layout:
     if name not in LAYOUTS:
         raise SourceError(f"unknown layout {name!r}{closest(name, LAYOUTS)}")
     return LAYOUTS[name]
+
+
+def _expected(example: str, id_: str) -> str:
+    return f"a file for {id_!r}, of a name such as {example!r}"
 
 
 def open_part(
@@ -145,12 +150,11 @@ def open_part(
     part = layout.image if what == "image" else layout.maps[what]
     title = f"layout {name!r}, {'images' if what == 'image' else what}"
     files = part.find(Path(root), title)
-    example = next(iter(re.findall(r"\d+", part.example)))
     return PatternSource(
         Path(root),
         files,
         f"{os.fspath(root)!r} ({title})",
-        expected=lambda id_: f"a name such as {part.example!r} with {id_!r} for {example!r}",
+        expected=partial(_expected, part.example),
         convert=part.convert,
         max_pixels=max_pixels,
         window=window,

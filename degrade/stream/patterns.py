@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -69,7 +70,7 @@ def open_pattern(text: str, max_pixels: int, window: image_io.Window | None) -> 
         root,
         files,
         f"the files {text!r}",
-        expected=lambda id_: text.replace(ID, id_),
+        expected=partial(text.replace, ID),
         max_pixels=max_pixels,
         window=window,
     )
