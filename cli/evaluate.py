@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 from torch import Tensor
@@ -61,6 +62,13 @@ from .writable import check_writable
 @click.option(
     "--size", type=click.IntRange(32, 65_536), metavar="PIXELS", help="Fit all images into squares of this side."
 )
+@click.option(
+    "--prepare",
+    type=click.Choice(["none", "fov"]),
+    default="none",
+    show_default=True,
+    help="fov: crop photographs to the square around their field of view first, as in training; it needs --size.",
+)
 @click.option("--tile", type=click.IntRange(64), metavar="PIXELS", help="Enhance in overlapping tiles of this side.")
 @click.option(
     "--seed",
@@ -96,6 +104,7 @@ def evaluate_(
     segmenter: str | None,
     niqe_of: str | None,
     size: int | None,
+    prepare: str,
     tile: int | None,
     seed: int,
     held_out: Path | None,
@@ -124,6 +133,8 @@ def evaluate_(
     for out in (json_out, sheet_out):
         if out is not None:
             check_writable(out)
+    if prepare != "none" and size is None:
+        raise click.UsageError("--prepare fov needs --size, the side of the squares")
     place = read_device(device)
     enhancers = {_title(text, methods): open_method(text, place) for text in dict.fromkeys(methods)}
     segment = _segment(segmenter)
@@ -131,19 +142,26 @@ def evaluate_(
     found, marked = open_structure(source, structure, layout=layout, labels=labels, keep=keep, **given)
     found = _some(found, source, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
     failed: dict[str, str] = {}
+    crop: Literal["fov"] | None = "fov" if prepare == "fov" else None
     if layout is None and are_pairs(source):
         if recipe or reference:
             raise click.UsageError("SOURCE has pairs, bad images and good ones: leave --recipe and --reference out")
-        cases = paired_cases(found, size=size, failed=failed, structure=marked)
+        cases = paired_cases(found, size=size, failed=failed, structure=marked, prepare=crop)
     elif recipe:
         cases = synthetic_cases(
-            found, read_recipe(recipe, changes=changes), size=size, seed=seed, failed=failed, structure=marked
+            found,
+            read_recipe(recipe, changes=changes),
+            size=size,
+            seed=seed,
+            failed=failed,
+            structure=marked,
+            prepare=crop,
         )
     else:
         good = None if reference is None else _open(reference, "--reference")
         if good is not None and not set(good.ids) & set(found.ids):
             raise Refusal("--reference", f"{reference!r} has no image with the name of one in {source!r}")
-        cases = real_cases(found, good, field_of_view, size=size, failed=failed, structure=marked)
+        cases = real_cases(found, good, field_of_view, size=size, failed=failed, structure=marked, prepare=crop)
     rows: dict[str, list[sheet.Cell]] = {}
 
     def look(case: Case, made: dict[str, Tensor]) -> None:

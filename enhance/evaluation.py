@@ -6,12 +6,14 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from degrade import fov
 from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.fov.crop import boxes, cut
 from degrade.images import image_io
 from degrade.images.maps import full_scale
 from degrade.pairs.making import FAILURES, reason
@@ -20,6 +22,7 @@ from enhance import metrics
 from enhance.inference import Enhancer, enhance_image
 
 DEGRADED = "degraded"
+_REFERENCE = " reference"  # no map has such a name
 UNUSABLE = (*FAILURES, OSError)
 """Exceptions of an image that cannot be used."""
 
@@ -97,6 +100,7 @@ def synthetic_cases(
     seed: int,
     failed: Failed | None = None,
     structure: str = "vessels",
+    prepare: Literal["fov"] | None = None,
 ) -> Iterator[Case]:
     """Degrade good images by a recipe, in the order of the source, equally in every call.
 
@@ -109,6 +113,7 @@ def synthetic_cases(
         seed: of the degradations.
         failed: images that cannot be used are added to it; without it the first one raises.
         structure: name of the map that is measured.
+        prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
     """
     rest = list(source.ids)
     while rest:
@@ -119,6 +124,7 @@ def synthetic_cases(
                 recipe,
                 batch_size=1,
                 size=size,
+                prepare=prepare,
                 seed=seed,
                 shuffle=False,
                 rank=0,
@@ -152,6 +158,7 @@ def real_cases(
     size: int | None,
     failed: Failed | None = None,
     structure: str = "vessels",
+    prepare: Literal["fov"] | None = None,
 ) -> Iterator[Case]:
     """Load real bad images, with good references of the same ids if there are any.
 
@@ -163,11 +170,12 @@ def real_cases(
         size: side that images are resized and padded to; None keeps their size.
         failed: images that cannot be used are added to it; without it the first one raises.
         structure: name of the map that is measured.
+        prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
     """
     places = {} if reference is None else {id_: index for index, id_ in enumerate(reference.ids)}
     for index, id_ in enumerate(source.ids):
         try:
-            case = _real_case(source, index, reference, places.get(id_), field_of_view, size, structure)
+            case = _real_case(source, index, reference, places.get(id_), field_of_view, size, structure, prepare)
         except UNUSABLE as error:
             _fail(failed, id_, error)
             continue
@@ -175,7 +183,12 @@ def real_cases(
 
 
 def paired_cases(
-    source: Source, *, size: int | None, failed: Failed | None = None, structure: str = "vessels"
+    source: Source,
+    *,
+    size: int | None,
+    failed: Failed | None = None,
+    structure: str = "vessels",
+    prepare: Literal["fov"] | None = None,
 ) -> Iterator[Case]:
     """Load pairs that exist: the map "degraded" of each image is what is to be enhanced, the image its reference.
 
@@ -184,15 +197,14 @@ def paired_cases(
         size: side that images are resized and padded to; None keeps their size.
         failed: images that cannot be used are added to it; without it the first one raises.
         structure: name of the map that is measured.
+        prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
     """
     for index, id_ in enumerate(source.ids):
         try:
             loaded = source.load(index)
-            others = {name: x if name in ("image", DEGRADED) else full_scale(x, name) for name, x in loaded.items()}
-            sample = {name: _fitted(x, size) for name, x in others.items()}
-            image, reference = sample[DEGRADED], sample["image"]
-            mask = sample["mask"] if "mask" in sample else field_of_view(reference[None])[0]
-            case = Case(id_, image, mask, reference, sample.get(structure))
+            levels = {name: x if name in ("image", DEGRADED) else full_scale(x, name) for name, x in loaded.items()}
+            sample = _placed(levels, size, prepare, field_of_view)
+            case = Case(id_, sample[DEGRADED], sample["mask"], sample["image"], sample.get(structure))
         except UNUSABLE as error:
             _fail(failed, id_, error)
             continue
@@ -214,20 +226,38 @@ def _real_case(
     field_of_view: Callable[[Tensor], Tensor] | None,
     size: int | None,
     structure: str,
+    prepare: Literal["fov"] | None,
 ) -> Case:
     loaded = source.load(index)
     levels = {name: image if name == "image" else full_scale(image, name) for name, image in loaded.items()}
-    sample = {name: _fitted(image, size) for name, image in levels.items()}
-    image = sample["image"]
-    target = None
     if reference is not None and place is not None:
-        target = _fitted(reference.load(place)["image"], size)
-        if target.shape != image.shape:
-            raise ValueError(f"{source.ids[index]!r} is {tuple(image.shape)}, its reference {tuple(target.shape)}")
-    mask = sample.get("mask")
-    if mask is None:
-        mask = torch.ones_like(image[:1]) if field_of_view is None else field_of_view(image[None])[0]
-    return Case(source.ids[index], image, mask, target, sample.get(structure))
+        target = reference.load(place)["image"]
+        if target.shape != levels["image"].shape:
+            found = tuple(levels["image"].shape)
+            raise ValueError(f"{source.ids[index]!r} is {found}, its reference {tuple(target.shape)}")
+        levels[_REFERENCE] = target
+    sample = _placed(levels, size, prepare, field_of_view)
+    return Case(source.ids[index], sample["image"], sample["mask"], sample.get(_REFERENCE), sample.get(structure))
+
+
+def _placed(
+    levels: Mapping[str, Tensor],
+    size: int | None,
+    prepare: Literal["fov"] | None,
+    field_of_view: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Tensor]:
+    """Images of one size, float (C, H, W), fitted into `size`, or cropped to their field of view; with "mask"."""
+    sample = {name: image_io.to_float(x) for name, x in levels.items()} if prepare else {}
+    sample = sample or {name: _fitted(x, size) for name, x in levels.items()}
+    image = sample["image"]
+    if "mask" not in sample:
+        sample["mask"] = torch.ones_like(image[:1]) if field_of_view is None else field_of_view(image[None])[0]
+    if prepare:
+        box = boxes(sample["mask"][None]).tolist()[0]
+        sample["mask"] = (sample["mask"] > 0.5).to(image.dtype)
+        sample = {name: cut(x, box, size) for name, x in sample.items()}
+        sample["mask"] = (sample["mask"] > 0.5).to(image.dtype)
+    return sample
 
 
 def evaluate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -108,3 +110,33 @@ def test_the_commands(tmp_path):
     outside &= fov.estimate(image_io.to_float(raw)[None])[0, 0] < 0.5
     assert torch.equal(made[:, outside], raw[:, outside])
     assert not torch.equal(made, raw)
+
+
+def test_evaluation_crops_as_streams_do(tmp_path):
+    """Borders change no number: of degraded images, of real ones with references, and of pairs that exist."""
+    raw, alone = tmp_path / "raw", tmp_path / "alone"
+    for folder, images, masks in ((raw, *BATCH), (alone, DISK[0], DISK[2])):
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            write(folder / "high", number, image)
+            write(folder / "low", number, image / 2)
+            write(folder / "fov", number, mask)
+    rows = []
+    for folder in (raw, alone):
+        for source, more in (
+            (folder / "high", ["--recipe", "cofe-net"]),
+            (folder / "low", ["--reference", folder / "high"]),
+            (f"pairs:{folder / 'low'},{folder / 'high'}", []),
+        ):
+            given = ["--masks", folder / "fov", "--prepare", "fov", "--size", 48, "--device", "cpu", *more]
+            enhance("evaluate", "identity", source, *given, "--json", tmp_path / "t.json")
+            rows.append(json.loads((tmp_path / "t.json").read_text())["values"]["degraded"])
+    for with_border, without in zip(rows[:3], rows[3:], strict=True):
+        assert with_border["PSNR"] == pytest.approx(without["PSNR"], abs=1e-3)
+        assert with_border["entropy"] == pytest.approx(without["entropy"], abs=1e-3)
+    assert rows[1]["PSNR"] == pytest.approx(rows[2]["PSNR"], abs=1e-3)
+    said = enhance("evaluate", "identity", raw / "high", "--prepare", "fov", "--device", "cpu", code=2)
+    assert "--prepare fov needs --size" in said
+
+
+def write(folder, number, image):
+    image_io.write(folder / f"eye{number}.png", image_io.to_integer(image))
