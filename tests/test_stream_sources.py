@@ -187,7 +187,8 @@ def test_maps_must_fit(folder):
     image_io.write(folder / "vessels" / "a.tif", VESSELS[0][:, :32])
     stream = PairStream(some, "cofe-net", batch_size=4)
     assert len(list(stream)) == 1
-    assert stream.failed == {"a": "its map 'vessels' is 64 x 32 pixels, the image 64 x 64"}
+    file = str(folder / "vessels" / "a.tif")
+    assert stream.failed == {"a": f"its map 'vessels' is 64 x 32 pixels, the image 64 x 64: {file!r}"}
 
 
 @pytest.mark.parametrize(
