@@ -13,7 +13,8 @@ from torch.nn.functional import pad
 import degrade
 from degrade import fov
 from degrade.images import image_io
-from degrade.pairs.preparation import prepare, read_geometry, undo
+from degrade.pairs.geometry import read_geometry
+from degrade.pairs.preparation import prepare, undo
 from degrade.stream import open_source
 from tests.cli_runs import failures, files, run
 

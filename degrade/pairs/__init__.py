@@ -12,7 +12,8 @@ True
 from degrade.pairs.errors import PairsError
 from degrade.pairs.paired import Pair, PairedDataset
 from degrade.pairs.plan import Outcome
+from degrade.pairs.preparation import prepare, undo
 from degrade.pairs.replay import replay
 from degrade.pairs.synthesis import synthesize
 
-__all__ = ["Outcome", "Pair", "PairedDataset", "PairsError", "replay", "synthesize"]
+__all__ = ["Outcome", "Pair", "PairedDataset", "PairsError", "prepare", "replay", "synthesize", "undo"]

@@ -3,65 +3,34 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-import msgspec
 import torch
 from torch import Tensor
 
 from degrade import fov
 from degrade.base import SMALLEST_SIDE
 from degrade.files import locked, remove_unfinished, write_bytes
-from degrade.fov.crop import Crop
 from degrade.images import image_io
 from degrade.images.maps import full_scale
 from degrade.pairs.errors import PairsError
+from degrade.pairs.geometry import GEOMETRY, Geometry, line_of, read_geometry
 from degrade.pairs.layout import stays_inside
 from degrade.pairs.making import FAILURES, reason
 from degrade.pairs.processes import cores
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.source import Sample, Source, plane
-from degrade.text import TextError, parse_json, read_text
-
-GEOMETRY = "prepared.jsonl"
-"""Name of the file with a line of geometry for each image."""
 
 IMAGES, MASKS = "images", "masks"
 """Names of the folders of the squares and of their masks."""
 
-_LARGEST = 1 << 30
 _Done = TypeVar("_Done")
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-
-
-class Geometry(msgspec.Struct, frozen=True):
-    """A line of prepared.jsonl.
-
-    Attributes:
-        id: of the image; its square is images/ID.png, its mask masks/ID.png.
-        source: its name in the source.
-        height, width: of the photograph, pixels.
-        box: top, left, height and width of the field of view in it, pixels.
-        size: side of the square, pixels.
-    """
-
-    id: str
-    source: str
-    height: _Count
-    width: _Count
-    box: tuple[_Count, _Count, _Count, _Count]
-    size: _Count
-
-    def crop(self) -> Crop:
-        """For `degrade.fov.uncrop`."""
-        return Crop(torch.tensor([self.box]), self.height, self.width)
 
 
 @dataclass
@@ -139,12 +108,12 @@ def prepare(
                     outcome.written += made is not None
                     if made is not None:
                         lines[made.id] = made
-                        log.write(_line(made))
+                        log.write(line_of(made))
                         log.flush()
                 if progress is not None:
                     progress(index + 1, count)
         known = dict.fromkeys(order) | dict.fromkeys(lines)
-        write_bytes(root / GEOMETRY, b"".join(_line(lines[id_]) for id_ in known if id_ in lines))
+        write_bytes(root / GEOMETRY, b"".join(line_of(lines[id_]) for id_ in known if id_ in lines))
     return outcome
 
 
@@ -215,30 +184,6 @@ def undo(
     return outcome
 
 
-def read_geometry(prepared: str | os.PathLike[str]) -> dict[str, Geometry]:
-    """The lines of prepared.jsonl in a folder that `prepare` wrote, by id.
-
-    Raises:
-        PairsError: there is none, or a line of it is damaged.
-    """
-    path = Path(prepared) / GEOMETRY
-    try:
-        text = read_text(path, _LARGEST)
-    except (OSError, TextError) as error:
-        what = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise PairsError("prepared", f"cannot read {str(path)!r}: {what}") from None
-    found: dict[str, Geometry] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            one = parse_json(line, Geometry)
-        except TextError as error:
-            raise PairsError("prepared", f"{str(path)!r}, line {number}: {error}") from None
-        if not stays_inside(one.id) or not _fits(one):
-            raise PairsError("prepared", f"{str(path)!r}, line {number}: a box outside the image, or an id outside")
-        found[one.id] = one
-    return found
-
-
 def _one(source: Source, index: int, root: Path, size: int | None) -> Geometry:
     """Prepare one image and write its files."""
     id_, sample = source.ids[index], _loaded(source, index)
@@ -298,11 +243,6 @@ def _back(result: Tensor, geometry: Geometry, mask: Tensor, onto: Tensor | None)
     return mixed.to(picture.dtype)
 
 
-def _fits(one: Geometry) -> bool:
-    top, left, height, width = one.box
-    return top + height <= one.height and left + width <= one.width and min(height, width, one.size) > 0
-
-
 def _resumed(root: Path, size: int | None, overwrite: bool) -> dict[str, Geometry]:
     """The lines of an earlier run; a last line that a killed process has torn is deleted."""
     path = root / GEOMETRY
@@ -320,10 +260,6 @@ def _resumed(root: Path, size: int | None, overwrite: bool) -> dict[str, Geometr
                 "size", f"size = {size}: {str(root)!r} was prepared with {one.size}; overwrite makes all of it again"
             )
     return lines
-
-
-def _line(one: Geometry) -> bytes:
-    return json.dumps(msgspec.to_builtins(one), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def _in_threads(work: Callable[[int], _Done], count: int, workers: int | None) -> Iterator[tuple[int, Future[_Done]]]:

@@ -2,6 +2,7 @@
 
 from degrade.stream.base import RepeatedEpochWarning
 from degrade.stream.batch import Batch, Images, MixedBatch, UnpairedBatch
+from degrade.stream.datasets import open_dataset
 from degrade.stream.opening import SourceLike, open_source
 from degrade.stream.options import StreamOptions
 from degrade.stream.pairs import PairStream
@@ -23,5 +24,6 @@ __all__ = [
     "StreamOptions",
     "UnpairedBatch",
     "UnpairedStream",
+    "open_dataset",
     "open_source",
 ]

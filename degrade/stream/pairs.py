@@ -40,8 +40,8 @@ class PairStream(Stream[Batch]):
         patches: windows of each image in an epoch (with `crop`); their ids are "ID#0", "ID#1", ... They follow each
             other, so that an image is decoded once.
         field_of_view: makes the masks where the source has none; by default the recipe's, or else the whole frame.
-        options: see `StreamOptions`: size, crop, hflip, vflip, seed, workers, device, rank, world_size, drop_last,
-            shuffle, cache_bytes.
+        options: see `StreamOptions`: size, prepare, crop, hflip, vflip, color augmentation, seed, workers, device,
+            rank, world_size, drop_last, shuffle, cache_bytes.
 
     Raises:
         SourceError: a source that does not exist or of which no image can be used.

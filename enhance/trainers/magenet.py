@@ -13,7 +13,7 @@ from torch.optim import Adam
 
 from degrade.rng import keyed
 from degrade.stream import Batch, Images, MixedBatch, MixedStream, PairStream
-from enhance.evaluation import field_of_view
+from enhance.cases import field_of_view
 from enhance.losses import charbonnier, consistency, edge, gaussian_ramp_up, multi_scale_segmentation
 from enhance.networks.base import check_one_of
 from enhance.networks.magenet import MAGENet

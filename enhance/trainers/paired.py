@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from degrade.stream import PairStream
-from enhance.evaluation import field_of_view
+from enhance.cases import field_of_view
 from enhance.trainers.base import Config, Sources
 
 

@@ -1,0 +1,219 @@
+"""Images to measure, one at a time: degraded by a recipe, real ones with or without references, and pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from degrade import fov
+from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.fov.crop import boxes, cut
+from degrade.images import image_io
+from degrade.images.maps import full_scale
+from degrade.pairs.making import FAILURES, reason
+from degrade.stream import PairStream, Source, SourceError
+
+DEGRADED = "degraded"
+_REFERENCE = " reference"  # no map has such a name
+UNUSABLE = (*FAILURES, OSError)
+"""Exceptions of an image that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image to enhance, float (C, H, W) in [0, 1], with mask, reference and vessels if there are any."""
+
+    id: str
+    image: Tensor
+    mask: Tensor
+    reference: Tensor | None = None
+    vessels: Tensor | None = None
+    """The structure that a segmenter is to find, (1, H, W): vessels, or another map such as the disc."""
+
+
+Failed = dict[str, str]
+"""Ids of images that could not be used, with the reason."""
+
+
+def synthetic_cases(
+    source: Source,
+    recipe: Degradation,
+    *,
+    size: int | None,
+    seed: int,
+    failed: Failed | None = None,
+    structure: str = "vessels",
+    prepare: Literal["fov"] | None = None,
+) -> Iterator[Case]:
+    """Degrade good images by a recipe, in the order of the source, equally in every call.
+
+    The references are the images themselves; the map of that name is passed on.
+
+    Args:
+        source: good images.
+        recipe: degradation.
+        size: side that images are resized and padded to; None keeps their size.
+        seed: of the degradations.
+        failed: images that cannot be used are added to it; without it the first one raises.
+        structure: name of the map that is measured.
+        prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
+    """
+    rest = list(source.ids)
+    while rest:
+        stream, done = None, 0
+        try:
+            stream = PairStream(
+                source.subset(set(rest)),
+                recipe,
+                batch_size=1,
+                size=size,
+                prepare=prepare,
+                seed=seed,
+                shuffle=False,
+                rank=0,
+                world_size=1,
+            )
+            for batch in stream:
+                id_, done = rest[done], done + 1
+                if batch.ids[0] != id_:  # another one took its place, and has its own as well
+                    fail(failed, id_, stream.failed.get(id_, "it cannot be used"))
+                    continue
+                vessels = batch.maps.get(structure)
+                clean, degraded, mask = batch.clean[0], batch.degraded[0], batch.mask[0]
+                yield Case(id_, degraded, mask, clean, None if vessels is None else vessels[0])
+        except SourceError as error:  # none of many can be used
+            why = {} if stream is None else stream.failed
+            for id_ in rest[done:]:
+                fail(failed, id_, why.get(id_, str(error)))
+            return
+        except UNUSABLE as error:
+            why = {} if stream is None else stream.failed
+            fail(failed, rest[done], why.get(rest[done], error) if failed is not None else error)
+            done += 1
+        rest = rest[done:]
+
+
+def real_cases(
+    source: Source,
+    reference: Source | None,
+    field_of_view: Callable[[Tensor], Tensor] | None,
+    *,
+    size: int | None,
+    failed: Failed | None = None,
+    structure: str = "vessels",
+    prepare: Literal["fov"] | None = None,
+) -> Iterator[Case]:
+    """Load real bad images, with good references of the same ids if there are any.
+
+    Args:
+        source: bad images.
+        reference: good images of the same sizes.
+        field_of_view: function from an image (1, C, H, W) to its mask (1, 1, H, W), used where the source has no mask;
+            None takes the whole frame.
+        size: side that images are resized and padded to; None keeps their size.
+        failed: images that cannot be used are added to it; without it the first one raises.
+        structure: name of the map that is measured.
+        prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
+    """
+    places = {} if reference is None else {id_: index for index, id_ in enumerate(reference.ids)}
+    for index, id_ in enumerate(source.ids):
+        try:
+            case = _real_case(source, index, reference, places.get(id_), field_of_view, size, structure, prepare)
+        except UNUSABLE as error:
+            fail(failed, id_, error)
+            continue
+        yield case
+
+
+def paired_cases(
+    source: Source,
+    *,
+    size: int | None,
+    failed: Failed | None = None,
+    structure: str = "vessels",
+    prepare: Literal["fov"] | None = None,
+) -> Iterator[Case]:
+    """Load pairs that exist: the map "degraded" of each image is what is to be enhanced, the image its reference.
+
+    Args:
+        source: such as `degrade.pairs.PairedDataset`.
+        size: side that images are resized and padded to; None keeps their size.
+        failed: images that cannot be used are added to it; without it the first one raises.
+        structure: name of the map that is measured.
+        prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
+    """
+    for index, id_ in enumerate(source.ids):
+        try:
+            loaded = source.load(index)
+            levels = {name: x if name in ("image", DEGRADED) else full_scale(x, name) for name, x in loaded.items()}
+            sample = _placed(levels, size, prepare, field_of_view)
+            case = Case(id_, sample[DEGRADED], sample["mask"], sample["image"], sample.get(structure))
+        except UNUSABLE as error:
+            fail(failed, id_, error)
+            continue
+        yield case
+
+
+def field_of_view(image: Tensor) -> Tensor:
+    """Mask (1, 1, H, W): estimated for a color photograph (1, 3, H, W), the whole frame for other images."""
+    if image.shape[1] == 3 and min(image.shape[-2:]) >= SMALLEST_SIDE:
+        return fov.estimate(image)
+    return torch.ones_like(image[:, :1])
+
+
+def _real_case(
+    source: Source,
+    index: int,
+    reference: Source | None,
+    place: int | None,
+    field_of_view: Callable[[Tensor], Tensor] | None,
+    size: int | None,
+    structure: str,
+    prepare: Literal["fov"] | None,
+) -> Case:
+    loaded = source.load(index)
+    levels = {name: image if name == "image" else full_scale(image, name) for name, image in loaded.items()}
+    if reference is not None and place is not None:
+        target = reference.load(place)["image"]
+        if target.shape != levels["image"].shape:
+            found = tuple(levels["image"].shape)
+            raise ValueError(f"{source.ids[index]!r} is {found}, its reference {tuple(target.shape)}")
+        levels[_REFERENCE] = target
+    sample = _placed(levels, size, prepare, field_of_view)
+    return Case(source.ids[index], sample["image"], sample["mask"], sample.get(_REFERENCE), sample.get(structure))
+
+
+def _placed(
+    levels: Mapping[str, Tensor],
+    size: int | None,
+    prepare: Literal["fov"] | None,
+    field_of_view: Callable[[Tensor], Tensor] | None,
+) -> dict[str, Tensor]:
+    """Images of one size, float (C, H, W), fitted into `size`, or cropped to their field of view; with "mask"."""
+    sample = {name: image_io.to_float(x) for name, x in levels.items()} if prepare else {}
+    sample = sample or {name: _fitted(x, size) for name, x in levels.items()}
+    image = sample["image"]
+    if "mask" not in sample:
+        sample["mask"] = torch.ones_like(image[:1]) if field_of_view is None else field_of_view(image[None])[0]
+    if prepare:
+        box = boxes(sample["mask"][None]).tolist()[0]
+        sample["mask"] = (sample["mask"] > 0.5).to(image.dtype)
+        sample = {name: cut(x, box, size) for name, x in sample.items()}
+        sample["mask"] = (sample["mask"] > 0.5).to(image.dtype)
+    return sample
+
+
+def fail(failed: Failed | None, id_: str, error: BaseException | str) -> None:
+    """Record an image that cannot be used; raise without `failed`."""
+    if failed is None or isinstance(error, torch.OutOfMemoryError):
+        raise error if isinstance(error, BaseException) else ValueError(f"{id_!r}: {error}")
+    failed[id_] = error if isinstance(error, str) else reason(error)
+
+
+def _fitted(image: Tensor, size: int | None) -> Tensor:
+    exact = image_io.to_float(image)
+    return exact if size is None else image_io.resize(exact, size)
