@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from degrade.backend import Operation, run
+from degrade.call import Call
+from degrade.framing import in_frames
 from degrade.isolation import check_storage, without_autocast
 from degrade.packing import Packed, pack
 from degrade.parameters import Parameters, ParameterTable
@@ -22,28 +24,7 @@ from degrade.text import parse_toml
 from degrade.toml import commented
 
 SMALLEST_SIDE = 32
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a model, as its definition and its compiled twins get it.
-
-    Args:
-        image: (B, C, H, W) float in [0, 1]; float32 or float64 for the definition.
-        parameters: (B, ...) each, on the image's device.
-        packed: the same as one table; None while torch.compile traces.
-        mask: (B, 1, H, W) float32 or float64; None for models without a field of view.
-        largest: gives at least the largest value of each kernel's size in the batch, which decides the shapes of the
-            work.
-        settings: of the recipe.
-    """
-
-    image: Tensor
-    parameters: Parameters
-    packed: Packed | None
-    mask: Tensor | None
-    largest: Callable[[], Mapping[str, float]]
-    settings: Mapping[str, Value]
+LARGEST_FRAME = 8  # times the longer side of the image
 
 
 class Degradation(nn.Module, ABC):
@@ -92,7 +73,8 @@ class Degradation(nn.Module, ABC):
 
         Args:
             keys: (B,) int64, from `make_keys`.
-            height, width: of the images, in pixels. Only their ratio matters.
+            height, width: of the images, in pixels. Only their ratio matters, and not even that for recipes
+                whose frame is the field of view, a square.
 
         Returns:
             names to tensors, (B, ...) each, on the keys' device. They are drawn on the CPU: keys on a GPU are copied
@@ -102,7 +84,7 @@ class Degradation(nn.Module, ABC):
             raise ValueError(f"keys must be int64 of shape (B,); got {keys.dtype} of shape {tuple(keys.shape)}")
         check_storage(keys)
         with without_autocast(torch.device("cpu")):
-            drawn = self._draw(keys.cpu(), height, width)
+            drawn = self._draw(keys.cpu(), *self._shape(height, width))
         return drawn if keys.device.type == "cpu" else self._packed(drawn).to(keys.device).unpack()
 
     def apply(
@@ -110,6 +92,7 @@ class Degradation(nn.Module, ABC):
         image: Tensor | Callable[[nn.Module], None],
         parameters: Parameters | None = None,
         mask: Tensor | None = None,
+        frame: Tensor | None = None,
     ) -> Any:
         """Apply given parameters: differentiable in the image and in every continuous parameter.
 
@@ -118,6 +101,9 @@ class Degradation(nn.Module, ABC):
             parameters: as `draw` returns them, for B samples, on the CPU or on the image's device; docs/parameters.md
                 says what is allowed. On a GPU they are moved into their allowed ranges unless `validate` is set.
             mask: (B, 1, H, W), 1 inside the field of view; estimated from the image if not given.
+            frame: (B, 4), left, top, width and height in pixels of what lengths and points refer to, for models with
+                a setting of that name. By default it says which: "fov", the square around the mask's bounding box, or
+                "image", the whole image.
 
         Returns:
             (B, C, H, W) in [0, 1].
@@ -132,16 +118,20 @@ class Degradation(nn.Module, ABC):
             return super().apply(image)
         if parameters is None:
             raise TypeError("apply needs parameters, as draw returns them; to draw and apply, call the module itself")
-        self._check_image(image, mask)
+        self._check_image(image, mask, frame)
         with without_autocast(image.device):
-            return self._degrade(image, *self._checked(parameters, image), mask)
+            return self._degrade(image, *self._checked(parameters, image), mask, frame)
 
     def forward(self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Degrade a batch: `sample` without the parameters."""
         return self.sample(image, keys, mask)[0]
 
     def sample(
-        self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
+        self,
+        image: Tensor,
+        keys: Tensor | None = None,
+        mask: Tensor | None = None,
+        frame: Tensor | None = None,
     ) -> tuple[Tensor, Parameters]:
         """Draw parameters and apply them.
 
@@ -150,11 +140,12 @@ class Degradation(nn.Module, ABC):
             keys: (B,) int64, one per sample, from `make_keys`; if not given, from torch's global generator. Keys on
                 the CPU cost no waiting for a GPU.
             mask: (B, 1, H, W), 1 inside the field of view; estimated from the image if not given.
+            frame: see `apply`.
 
         Returns:
             the degraded images, and the parameters, on the images' device, that `apply` makes them again from.
         """
-        self._check_image(image, mask)
+        self._check_image(image, mask, frame)
         if keys is None:
             keys = keyed.random_keys(image.shape[0])
         if keys.shape != image.shape[:1]:
@@ -166,8 +157,8 @@ class Degradation(nn.Module, ABC):
             if image.device.type != "cpu":
                 parameters = packed.unpack()
         with without_autocast(image.device):
-            largest = functools.partial(self._largest_drawn, height, width)
-            return self._degrade(image, parameters, packed, largest, mask), parameters
+            largest = functools.partial(self._largest_drawn, *self._shape(height, width))
+            return self._degrade(image, parameters, packed, largest, mask, frame), parameters
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Have torch.compile compile, at the next call, what the model says is worth it; the rest stays as it is.
@@ -227,6 +218,10 @@ class Degradation(nn.Module, ABC):
 
     # checks, and the way to a backend
 
+    def _shape(self, height: int, width: int) -> tuple[int, int]:
+        """The shape that parameters are drawn for: a square frame's, or the image's."""
+        return (SMALLEST_SIDE, SMALLEST_SIDE) if self.settings.get("frame") == "fov" else (height, width)
+
     def _degrade(
         self,
         image: Tensor,
@@ -234,11 +229,14 @@ class Degradation(nn.Module, ABC):
         packed: Packed | None,
         largest: Callable[[], Mapping[str, float]],
         mask: Tensor | None,
+        frame: Tensor | None,
     ) -> Tensor:
         dtype = image.dtype if image.dtype == torch.float64 else torch.float32
         if self.has_field_of_view:
             mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
-        call = Call(image, parameters, packed, mask, largest, self.settings)
+        own: Literal["fov"] | None = "fov" if self.settings.get("frame") == "fov" else None
+        place = own if frame is None else frame.to(device=image.device, dtype=torch.int64)
+        call = Call(image, parameters, packed, mask, largest, self.settings, place)
         tensors = (image, *parameters.values()) if mask is None else (image, mask, *parameters.values())
         gradients = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
         refuses = functools.partial(self.refuses, image=image)
@@ -253,7 +251,7 @@ class Degradation(nn.Module, ABC):
             p.name: call.parameters[p.name].to(call.image.device, dtype if p.kind == "real" else p.dtype)
             for p in self.parameter_table
         }
-        return self._define(Call(call.image.to(dtype), parameters, call.packed, call.mask, call.largest, call.settings))
+        return in_frames(self._define, replace(call, image=call.image.to(dtype), parameters=parameters))
 
     def _packed(self, parameters: Parameters) -> Packed:
         return pack(self.parameter_table, parameters, self.parameter_table.count(parameters))
@@ -279,7 +277,7 @@ class Degradation(nn.Module, ABC):
             parameters = on_device.unpack()
         return parameters, on_device, largest
 
-    def _check_image(self, image: Tensor, mask: Tensor | None) -> None:
+    def _check_image(self, image: Tensor, mask: Tensor | None, frame: Tensor | None) -> None:
         kind = type(self).__name__
         if not isinstance(image, Tensor) or not image.is_floating_point():
             got = image.dtype if isinstance(image, Tensor) else type(image).__name__
@@ -296,6 +294,24 @@ class Degradation(nn.Module, ABC):
             check_values(image.detach())
         if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
             raise ValueError(f"mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}")
+        if frame is not None:
+            self._check_frame(image, frame)
+
+    def _check_frame(self, image: Tensor, frame: Tensor) -> None:
+        if "frame" not in self.settings:
+            raise ValueError(f"{type(self).__name__} has no frame: its parameters refer to the whole image")
+        if frame.shape != (image.shape[0], 4) or frame.is_floating_point() or frame.is_complex():
+            raise ValueError(
+                f"frame must be whole numbers (B, 4), left, top, width, height; got {frame.dtype} of shape "
+                f"{tuple(frame.shape)}"
+            )
+        place, most = frame.cpu(), LARGEST_FRAME * max(image.shape[-2:])  # on a GPU it is read later anyway
+        fits = (place[:, 2:] >= SMALLEST_SIDE) & (place[:, 2:] <= most) & (place[:, :2].abs() <= most)
+        if not bool(fits.all()):
+            raise ValueError(
+                f"frame must have width and height from {SMALLEST_SIDE} to {most} pixels and begin within {most} of the "
+                f"image's corner; it holds {place.tolist()[:4]}"
+            )
 
 
 def check_values(image: Tensor) -> None:

@@ -17,9 +17,14 @@ TEXT = """# Parameters
 `d.apply(image, parameters, mask)` does it. `degrade synth` writes them, a line per image, into `manifest.jsonl`. This
 page is made from the models' tables (`d.parameter_table`) by `python docs/make_parameters.py`.
 
-Lengths are fractions of the frame's shorter side, points are fractions of width and height with pixel *i* centered at
-(*i* + 1/2) / *W*. So the same parameters mean the same at every resolution. The published codes draw whole pixels on
+Lengths are fractions of the frame's shorter side, points are fractions of its width and height with pixel *i* centered
+at (*i* + 1/2) / *W*. So the same parameters mean the same at every resolution. The published codes draw whole pixels on
 frames of 512: so do the recipes, then divide by 512.
+
+The frame of fundus photographs is the square around the bounding box of the field of view (mask above 0.5), as the
+released code crops to it, so black borders change nothing inside the disc. Outside the mask is black before the first
+stage, and so is what of the square lies beyond the file. With the setting `frame = "image"`, and for X-rays and cornea,
+it is the whole file. `apply(..., frame=(B, 4))` takes another: left, top, width and height in pixels.
 
 `apply` refuses parameters outside the allowed values by name. Parameters on a GPU are moved into them instead, so that
 no call waits for the GPU, unless the recipe was made with `validate=True`. At the neutral value a stage changes

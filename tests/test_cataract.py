@@ -14,7 +14,7 @@ from tests import reference
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_the_reference(seed: int) -> None:
     image, _, mask = degrade.phantom.fundus(degrade.make_keys(seed, 1), 512)
-    d = degrade.recipe("cataract")
+    d = degrade.recipe("cataract", frame="image")
     p = d.draw(degrade.make_keys(seed, 1), 512, 512)
     one = {name: float(value.flatten()[0]) for name, value in p.items()}
     center = tuple(round(float(value) * 512 - 0.5, 3) for value in p["veil_center"][0])

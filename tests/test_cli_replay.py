@@ -93,7 +93,7 @@ def test_cofe_net_file(published, tmp_path):
     out, image = image_io.read(tmp_path / "out.png"), image_io.read(tmp_path / "image.png")
     assert out.shape == image.shape
     assert (out.int() - image.int()).abs().float().mean() > 2
-    emulated = degrade.recipe("cofe-net", emulate_8bit=True)
+    emulated = degrade.recipe("cofe-net", emulate_8bit=True, frame="image")
     clean = image_io.to_float(image)[None]
     expected = emulated.apply(clean, degrade.models.fundus.release.from_cofe_net(file))
     assert (image_io.to_integer(expected[0]).int() - out.int()).abs().max() <= 1

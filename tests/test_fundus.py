@@ -69,7 +69,7 @@ def spot_by_reference(x: np.ndarray, p: Parameters, i: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_the_reference(apply: Apply, seed: int) -> None:
     image, mask = photograph(512, 1, seed)
-    d = degrade.recipe("cofe-net-paper", type="111", noise=0.0, exact=True)
+    d = degrade.recipe("cofe-net-paper", type="111", noise=0.0, exact=True, frame="image")
     p = d.draw(degrade.make_keys(seed, 1), 512, 512)
     expected = by_reference(image[0].double().numpy(), p, mask[0].double().numpy())
     got = apply(d, image.double(), p, mask)[0].numpy()
@@ -79,7 +79,7 @@ def test_agrees_with_the_reference(apply: Apply, seed: int) -> None:
 def test_reference_test_would_notice() -> None:
     """The planted defect: a thousandth of the brightness is more than the tolerance."""
     image, mask = photograph(512, 1)
-    d = degrade.recipe("cofe-net", type="111", exact=True)
+    d = degrade.recipe("cofe-net", type="111", exact=True, frame="image")
     p = d.draw(degrade.make_keys(0, 1), 512, 512)
     wrong = {**p, "brightness": p["brightness"] * 1.001}
     expected = by_reference(image[0].double().numpy(), p, mask[0].double().numpy())
@@ -102,7 +102,7 @@ def test_both_paths_agree(recipe: str, channels: int) -> None:
 
 def test_white_stays_in_range(apply: Apply, interpreted: bool) -> None:
     """The weights of a blur add to one, but the rounded sum of their products does not."""
-    d = degrade.recipe("cofe-net", type="100")
+    d = degrade.recipe("cofe-net", type="100", frame="image")
     count = 6 if interpreted else 24
     image, mask = torch.ones(count, 3, 512, 60), torch.ones(count, 1, 512, 60)
     degraded = apply(d, image, d.draw(degrade.make_keys(0, count), 512, 60), mask)

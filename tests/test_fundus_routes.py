@@ -108,7 +108,7 @@ def test_no_backend_leaves_the_range(apply: Apply, interpreted: bool) -> None:
     seed=st.integers(0, 2**32),
 )
 def test_no_draw_exceeds_the_bounds(recipe: str, size: tuple[int, int], seed: int) -> None:
-    d = degrade.recipe(recipe)
+    d = degrade.recipe(recipe, frame="image")
     p = d.draw(degrade.make_keys(seed, 64), *size)
     for name, most in sampling.largest(d.settings, *size).items():
         assert float(p[name].max()) <= most * (1 + 1e-6), name

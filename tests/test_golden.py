@@ -55,7 +55,7 @@ def test_stage_equals_the_release(golden: Path, apply: Apply, run: str, stage: s
     }
     before = stored[{"halo": "color", "hole": "halo", "spots": "hole", "blur": "spots"}[stage]]
     mask = load(folder / f"{run.rsplit('_', 1)[0]}_mask.png", "L").float()
-    d = degrade.recipe("cofe-net", exact=exact)
+    d = degrade.recipe("cofe-net", exact=exact, frame="image")
     # the stages are stored before the mask blackens the surround, and the hole's mean needs the mask
     got = apply(d, before, neutral_but(parameters, stage), mask)
     error = (got - stored[stage] * mask).abs().max().item() * 255
@@ -68,7 +68,7 @@ def test_whole_chain_equals_the_release(golden: Path, apply: Apply, run: str) ->
     parameters = from_cofe_net(json.loads((folder / f"{run}.json").read_text()))
     name = run.rsplit("_", 1)[0]
     clean, mask = load(folder / f"{name}_clean.png", "RGB").float(), load(folder / f"{name}_mask.png", "L").float()
-    got = apply(degrade.recipe("cofe-net", emulate_8bit=True), clean, parameters, mask)
+    got = apply(degrade.recipe("cofe-net", emulate_8bit=True, frame="image"), clean, parameters, mask)
     error = (got * 255).round() - load(folder / f"{run}_final.png", "RGB") * 255
     assert error.abs().max() <= 2
     assert error.abs().mean() <= 0.1
@@ -78,7 +78,7 @@ def test_published_parameter_files_replay(golden: Path) -> None:
     files = sorted((golden / "cofe_net_published").glob("*.json"))
     assert len(files) == 9
     image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 1), 512)
-    d = degrade.recipe("cofe-net-paper", emulate_8bit=True)
+    d = degrade.recipe("cofe-net-paper", emulate_8bit=True, frame="image")
     for file in files:
         degraded = d.apply(image, from_cofe_net(json.loads(file.read_text())), mask)
         assert (degraded - image).abs().max() > 0.1

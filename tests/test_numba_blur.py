@@ -44,5 +44,5 @@ def test_as_numpy_has_it(height: int, width: int, x: int, y: int, band: int, in_
     window = window_for(2, width, half(y))
     window[:] = np.nan  # what has not been written must not be read
     for begin in range(0, height, band):
-        blur(image, half(x), half(y), mask, out, begin, min(begin + band, height), window)
+        blur(image, half(x), half(y), mask, out, begin, min(begin + band, height), window, 0, 0)
     np.testing.assert_allclose(out, wanted, atol=2e-6)

@@ -7,6 +7,8 @@ of taps are added in each pass.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
@@ -30,11 +32,22 @@ def window_for(channels: int, width: int, y_half: Array) -> Array:
 
 @kernel
 def blur(
-    image: Array, x_half: Array, y_half: Array, mask: Array, out: Array, begin: int, end: int, window: Array
+    image: Array,
+    x_half: Array,
+    y_half: Array,
+    mask: Array,
+    out: Array,
+    begin: int,
+    end: int,
+    window: Array,
+    left: Any,
+    top: Any,
 ) -> None:
-    """clip(G(x)) times the mask, borders reflected, into rows begin to end - 1 of `out`, which may be `image`.
+    """clip(G(x)) times the mask, borders reflected, of the rows begin to end - 1, into `out`, which may be `image`.
 
-    The mask is (H, W), or (1, W) where all rows have the same.
+    The image's first pixel goes to (`left`, `top`) in `out`; what would lie outside of `out` is left out.
+
+    The mask is that of `out`: (H, W), or (1, W) where all rows have the same.
     All arrays are float32 and C-contiguous; `x_half` and `y_half` are the taps of one half of the kernel, center first.
     `window`, from `window_for`, is the same for all rows of an image, which come in order.
     """
@@ -49,6 +62,9 @@ def blur(
     padded[:] = 0  # what is between the margins is added up too, and must be a number
     middle, sums = padded[margin:].reshape(ROWS, stride), aligned(np.int64(ROWS), stride)
     places = np.empty(factors.shape[1], np.int64)
+    # unsigned: Numba takes an index below 0 for one from the end, which keeps loops from being vectorised
+    first_column, last_column = min(max(-left, 0), width), max(min(out.shape[2] - left, width), 0)
+    first_in_image, first_in_out = np.uint64(first_column), np.uint64(max(first_column + left, 0))
     for c in range(channels):
         plane, held = image[c], window[c]
         for row in range(begin, end, ROWS):
@@ -62,15 +78,18 @@ def blur(
                 places[k] = _mirrored(min(row - below + k, last), height) % len(held)
             _down(held, places, factors, width, middle)
             for i in range(count):
-                first = margin + i * stride
+                edge = margin + i * stride
                 for j in range(1, reach + 1):
-                    padded[first - j] = padded[first + j]
-                    padded[first + width - 1 + j] = padded[first + width - 1 - j]
+                    padded[edge - j] = padded[edge + j]
+                    padded[edge + width - 1 + j] = padded[edge + width - 1 - j]
             _across(padded[margin - lags :], taps, sums.reshape(-1)[: ROWS * stride - lags])
             for i in range(count):
-                inside = mask[(row + i) % len(mask)]
-                for j in range(width):  # weights add to 1, rounding goes beyond
-                    out[c, row + i, j] = min(sums[i, j], _ONE) * inside[j]
+                at = row + i + top
+                if 0 <= at < out.shape[1]:
+                    inside, to, blurred = mask[at % len(mask)], out[c, at], sums[i]
+                    for j in range(last_column - first_column):  # weights add to 1, rounding goes beyond
+                        pixel = first_in_out + np.uint64(j)
+                        to[pixel] = min(blurred[first_in_image + np.uint64(j)], _ONE) * inside[pixel]
 
 
 @inner_kernel

@@ -65,7 +65,14 @@ def replay(
     if isinstance(line_or_path, (str, os.PathLike)):
         what = load(os.fspath(line_or_path), chosen)
     elif isinstance(line_or_path, manifest.Line):
-        what = _from_content({"key": line_or_path.key, "parameters": line_or_path.record()}, chosen)
+        what = _from_content(
+            {
+                "key": line_or_path.key,
+                "parameters": line_or_path.record(),
+                "version": line_or_path.version,
+            },
+            chosen,
+        )
     else:
         what = _from_content(line_or_path, chosen)
     image = what.clean() if image is None else image
@@ -145,7 +152,7 @@ def load(text: str, recipe: Degradation | None = None) -> Replay:
         if "params" in content:
             chosen = recipe or open_recipe("cofe-net")
             if "emulate_8bit" in chosen.settings_table:
-                chosen = open_recipe(chosen.to_toml(), emulate_8bit=True)
+                chosen = open_recipe(chosen.to_toml(), emulate_8bit=True, frame="image")  # its images are cropped
             return Replay(chosen, from_cofe_net(content))
         return _from_content(content, recipe)
     except OSError as error:
@@ -191,6 +198,7 @@ def _from_content(content: Mapping[str, Any], recipe: Degradation | None) -> Rep
     parameters = parameters_of(chosen, content.get("parameters", content))
     if "key" in content and "parameters" in content:
         _check_noise(chosen, parameters, _key(content["key"]))
+        chosen = _of_its_time(chosen, content.get("version", ""))
     return Replay(chosen, parameters)
 
 
@@ -202,7 +210,14 @@ def _from_manifest(file: Path, id_: str, view: int, recipe: Degradation | None) 
         recipe = open_recipe(read_text(file.parent / RECIPE))
     parameters = parameters_of(recipe, line.record())
     _check_noise(recipe, parameters, line.number)
-    return Replay(recipe, parameters, Layout(file.parent), line)
+    return Replay(_of_its_time(recipe, line.version), parameters, Layout(file.parent), line)
+
+
+def _of_its_time(recipe: Degradation, version: object) -> Degradation:
+    """The recipe as it was when a line was written: before version 0.3, which lines do not name, frames were files."""
+    if version or "frame" not in recipe.settings_table:
+        return recipe
+    return open_recipe(recipe.to_toml(), frame="image")
 
 
 def _find(file: Path, id_: str, view: int) -> manifest.Line:

@@ -81,7 +81,7 @@ def test_a_stage_equals_the_sample(backend: str, stage: str, exact: bool) -> Non
     kept = stored()
     image, expected = (torch.from_numpy((kept[name] / 65535).astype(np.float32))[None] for name in ("image", stage))
     inside = torch.from_numpy(kept["mask"])[None, None].float() if stage == "hole" else torch.ones(1, 1, 64, 64)
-    d = degrade.recipe("cofe-net", exact=exact)
+    d = degrade.recipe("cofe-net", exact=exact, frame="image")
     p = d.parameter_table.only(parameters(d), stage) | {"type": torch.tensor([STAGE_BITS[stage]])}
     with degrade.backend(backend):
         error = (d.apply(image, p, inside) - expected * inside).abs().max() * 255

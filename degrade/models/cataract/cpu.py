@@ -12,13 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degrade.base import Call, check_values
+from degrade.base import check_values
+from degrade.call import Call
+from degrade.framing import in_frames
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.cataract.cpu_images import cloud_images
 
 
 def degrade(call: Call) -> Tensor:
+    """`Cataract._define`, in frames."""
+    return in_frames(_degrade, call)
+
+
+def _degrade(call: Call) -> Tensor:
     """`Cataract._define`: new float32 tensor (B, C, H, W).
 
     ValueError for images that are not in [0, 1].

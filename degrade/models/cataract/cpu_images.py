@@ -93,7 +93,7 @@ def _veil_map(x: float, y: float, side: int, mask: Array, veil: Array) -> np.flo
             for j in range(width):
                 line[j] = math.sqrt(max(squares[j] + square, least))
         ready = needed
-        blur(veil, half, half, mask, veil, begin, end, window)
+        blur(veil, half, half, mask, veil, begin, end, window, np.int64(0), np.int64(0))
         for i in range(begin, end):
             line = veil[0, i]
             for j in range(width):
@@ -129,7 +129,7 @@ def _blur(
         most = max(most, largest_bits(patterns, ready, needed))
         ready = needed
         if acts:
-            blur(image, x_half, y_half, ones, out, begin, end, window)
+            blur(image, x_half, y_half, ones, out, begin, end, window, np.int64(0), np.int64(0))
         for c in range(channels):
             largest = brightest[c]
             for i in range(begin, end):

@@ -7,25 +7,28 @@ IEEE TMI 2022, the released code, at 512 pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from degrade import fov
 from degrade.backend import Operation
-from degrade.base import Call, Degradation
+from degrade.base import Degradation
+from degrade.call import Call
 from degrade.models.cataract.table import PARAMETERS, PIXEL, SIDE, SMOOTHING
 from degrade.ops import color as tone
 from degrade.ops.blur import gaussian_blur, reach_of
 from degrade.ops.fields import offsets
 from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import Span, drawn, ends, uniform, whole
+from degrade.settings import Span, choice, drawn, ends, uniform, whole
 
 _FACTOR = (0.0, 3.0)
 
 _PLAIN = ("veil", "transmission", "contrast", "brightness", "saturation")
+
+_FRAME = "what lengths and points refer to: fov, the square around the field of view; image, the whole file"
 
 
 class Cataract(Degradation):
@@ -69,6 +72,7 @@ class Cataract(Degradation):
         contrast: Annotated[Span, drawn(_FACTOR, "factor", "contrast about the mean luma of the frame")] = (0.9, 1.3),
         brightness: Annotated[Span, drawn(_FACTOR, "factor", "brightness")] = (0.9, 1.0),
         saturation: Annotated[Span, drawn(_FACTOR, "factor", "saturation")] = (0.9, 1.3),
+        frame: Annotated[Literal["fov", "image"], choice(_FRAME, "fov", "image")] = "fov",
     ) -> None:
         super().__init__(name, citation, validate, locals())
 

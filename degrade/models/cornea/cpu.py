@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degrade.base import Call, check_values
+from degrade.base import check_values
+from degrade.call import Call
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.cornea import table

@@ -60,7 +60,7 @@ def illuminate_and_blur(
             _illuminate(image[i], rows[i], x, y, out[i], ready, needed)
             ready = needed
             if len(half) > 1:
-                blur(out[i], half, half, inside, out[i], begin, end, window)
+                blur(out[i], half, half, inside, out[i], begin, end, window, np.int64(0), np.int64(0))
         if most > ONE_AS_BITS:
             progress[1] = 1
 

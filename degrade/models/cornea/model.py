@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from degrade.backend import Operation
-from degrade.base import Call, Degradation
+from degrade.base import Degradation
+from degrade.call import Call
 from degrade.models.cornea.table import FACTOR, GREY, LEVELS, MOST_PHOTONS, PARAMETERS, REACH
 from degrade.models.poisson_gaussian import reference as poisson_gaussian
 from degrade.ops.blur import gaussian_blur, reach_of

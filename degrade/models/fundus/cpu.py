@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.base import Call, check_values
+from degrade.base import check_values
+from degrade.call import Call
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.fundus.cpu_images import degrade_images
@@ -30,21 +31,33 @@ def degrade(call: Call) -> Tensor:
     image, mask, packed = call.image.detach(), call.mask, call.packed
     assert mask is not None
     assert packed is not None
-    batch, _, height, width = image.shape
+    batch, channels, height, width = image.shape
     out = empty(image.shape, torch.float32)
     if not batch:
         return out
     pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask.detach()))
     rows = packed.rows.numpy()
     threads = threads_for(batch)
-    scratch = empty((threads, 2, height, width), torch.float32).numpy()
+    frames = _frames(call, batch, height, width)
+    pixels = int((frames[:, 2] * frames[:, 3]).max())
+    if isinstance(call.frame, str):  # not known yet
+        pixels = max(height, width, 32) ** 2
+    scratch = empty((threads, 2 if call.frame is None else 2 + channels, pixels), torch.float32).numpy()
     progress = np.zeros(2, np.int64)
     work: Any = (pictures, pictures.view(np.uint32), masks, out.numpy(), rows, rows.view(np.uint32), packed.count)
+    where: Any = (frames, call.frame is not None, isinstance(call.frame, str))
     fixed: Any = (not call.settings["exact"], _weights(), stream_words("pixel"))
-    share(lambda thread: degrade_images(progress, scratch[thread], *work, *fixed), threads)
+    share(lambda thread: degrade_images(progress, scratch[thread], *work, *where, *fixed), threads)
     if progress[1]:
         check_values(image)
     return out
+
+
+def _frames(call: Call, batch: int, height: int, width: int) -> NDArray[np.int64]:
+    """(B, 4): left, top, width and height of each frame."""
+    if isinstance(call.frame, Tensor):
+        return np.ascontiguousarray(call.frame.numpy())
+    return np.array([[0, 0, width, height]] * batch, np.int64)
 
 
 @functools.cache

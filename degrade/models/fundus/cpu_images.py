@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.threads import take
-from degrade.models.fundus import cpu_stages
+from degrade.models.fundus import cpu_frames, cpu_stages
 from degrade.models.fundus import table as at
 from degrade.models.fundus.constants import BLUR, ILLUMINATION, SMOOTH, SPOTS
 from degrade.models.fundus.cpu_spots import add_spot, disk_lines
@@ -38,6 +38,9 @@ def degrade_images(
     rows: Array,
     words: NDArray[np.uint32],
     spots: int,
+    frames: NDArray[np.int64],
+    framed: bool,
+    boxes: bool,
     interpolate: bool,
     weights: Array,
     stream: Any,
@@ -47,48 +50,82 @@ def degrade_images(
     Args:
         progress: (2,), 0 at first and the same for all threads: how many images have been taken, and whether there are
             some that may hold more than numbers from 0 to 1.
-        scratch: (2, H, W) to write to.
+        scratch: (2, pixels) to write to, pixels of the largest frame; (2 + C, pixels) if `framed`.
         image, patterns: (B, C, H, W), the floats and their bits.
         mask: (B, 1, H, W).
         out: (B, C, H, W).
         rows, words: the packed parameters, (B, columns), and their bits.
         spots: N, the number of spots per image.
+        frames: (B, 4), left, top, width and height of each image's frame.
+        boxes: whether the frames are still to be found from the masks.
+        framed: whether images are cut to their frames, black outside the mask; else each frame is the whole image.
         interpolate: whether halo and hole may be, where their kernels are wide.
         weights: (powers, largest step, 6): `weights_between` of the steps 1, 2, 4, ...
         stream: the two words of the noise's.
     """
-    lines, plane = scratch[0], scratch[1]
     zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
+    channels = image.shape[1]
     for _ in range(len(image)):
         i = take(progress)
         if i >= len(image):
             return
-        source, picture, row = image[i], out[i], rows[i]
-        bits, side = int(row[at.TYPE]), min(plane.shape[0], plane.shape[1])
-        depth, dark, between = np.float32(0), plane, weights[0]
-        if bits & ILLUMINATION:
-            brightness, contrast, saturation = row[at.BRIGHTNESS], row[at.CONTRAST], row[at.SATURATION]
-            middle, most = cpu_stages.mean_luma(source, patterns[i], brightness)
-            mean = cpu_stages.color(source, np.float32(middle), brightness, contrast, saturation, picture)
-            mean = _halo(row, mean, interpolate, weights, lines, plane, picture)
-            mean /= max(cpu_stages.mean_of(mask[i]), 1e-6)
-            depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)
+        row = rows[i]
+        if boxes:
+            cpu_frames.box(mask[i, 0], frames[i])
+        left, top, width, height = frames[i, 0], frames[i, 1], frames[i, 2], frames[i, 3]
+        lines, plane = _planes(scratch[0], height, width), _planes(scratch[1], height, width)
+        bits, side = int(row[at.TYPE]), min(height, width)
+        source, picture, inside, area, whole = image[i], out[i], mask[i], 0.0, False
+        middle = 0.0
+        if framed:
+            whole = left == 0 and top == 0 and width == image.shape[3] and height == image.shape[2]
+            memory = out[i].reshape(-1) if whole else scratch[2:].reshape(-1)
+            picture = memory[: channels * height * width].reshape(channels, height, width)
+            brightness = row[at.BRIGHTNESS] if bits & ILLUMINATION else np.float32(0)
+            most, area, middle = cpu_frames.enter(source, patterns[i], mask[i, 0], left, top, picture, brightness)
+            source = picture
         else:
-            most = cpu_stages.largest(patterns[i], zero, image.shape[2])
+            most = cpu_stages.largest(patterns[i], zero, height)
+            if bits & ILLUMINATION:
+                area = cpu_stages.mean_of(inside)
             if bits != BLUR:
                 cpu_stages.copy(source, picture)
         if most > cpu_stages.ONE_AS_BITS:
             progress[1] = 1
+        depth, dark, between = np.float32(0), plane, weights[0]
+        if bits & ILLUMINATION:
+            brightness, contrast, saturation = row[at.BRIGHTNESS], row[at.CONTRAST], row[at.SATURATION]
+            if not framed:
+                middle = cpu_stages.mean_luma(picture, brightness)
+            mean = cpu_stages.color(picture, np.float32(middle), brightness, contrast, saturation)
+            mean = _halo(row, mean, interpolate, weights, lines, plane, picture)
+            mean /= max(area, 1e-6)
+            depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)
         before = source if bits == BLUR else picture
         sigma = row[at.BLUR_SIGMA]
         across, down = taps(row[at.BLUR_KERNEL], sigma, side), taps(row[at.BLUR_KERNEL + 1], sigma, side)
         disks = _disks(row, spots if bits & SPOTS else 0, spots, picture.shape)
-        _finish(bits, before, depth, dark, between, disks, across, down, mask[i, 0], picture)
-        if bits & BLUR and row[at.NOISE] != 0:
+        noisy = bits & BLUR and row[at.NOISE] != 0
+        if framed and not noisy:
+            _finish(bits, before, depth, dark, between, disks, across, down, inside[0], out[i], not whole, left, top)
+            cpu_frames.clear_around(out[i], left, top, width, height)
+            continue
+        here = np.ones((1, width), np.float32) if noisy else inside[0]  # the mask comes after the noise
+        _finish(bits, before, depth, dark, between, disks, across, down, here, picture, False, zero, zero)
+        if noisy:
             grain = row[at.NOISE] * (side / REFERENCE_SIDE)
             key = np.uint64(words[i, at.NOISE_KEY]) | np.uint64(words[i, at.NOISE_KEY + 1]) << np.uint64(32)
             add_normals(picture.reshape(-1), np.float32(grain), key, stream)
-            cpu_stages.times(picture, mask[i, 0], zero, len(plane))
+            if not framed or whole:
+                cpu_frames.times_in_place(picture, inside[0], zero, height)
+        if framed and not whole:
+            cpu_frames.times(picture, inside[0], zero, height, out[i], left, top)
+            cpu_frames.clear_around(out[i], left, top, width, height)
+
+
+@inner_kernel
+def _planes(scratch: Array, height: int, width: int) -> Array:
+    return scratch[: height * width].reshape(height, width)
 
 
 @inner_kernel
@@ -182,10 +219,13 @@ def _finish(
     down: Array,
     mask: Array,
     out: Array,
+    into: bool,
+    left: Any,
+    top: Any,
 ) -> None:
-    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask.
+    """Hole (unless its depth is 0) and spots in place, then the blur if `bits` ask for it, and the mask, into `out`.
 
-    The blur's result is in `out`, which may be the image itself; without a blur it has to be.
+    `into` says that `out` is not the image itself. The image's first pixel goes to (`left`, `top`) in it.
     """
     channels, height, width = image.shape
     reach = len(down) - 1 if bits & BLUR else 0
@@ -201,6 +241,8 @@ def _finish(
             add_spot(image, center, radius, level, lines, x_half, y_half, ready, needed)
         ready = needed
         if bits & BLUR:
-            blur(image, across, down, mask, out, begin, end, window)
+            blur(image, across, down, mask, out, begin, end, window, left, top)
+        elif into:
+            cpu_frames.times(image, mask, begin, end, out, left, top)
         else:
-            cpu_stages.times(image, mask, begin, end)
+            cpu_frames.times_in_place(image, mask, begin, end)

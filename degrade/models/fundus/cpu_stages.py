@@ -52,46 +52,53 @@ def mean_of(planes: Array) -> float:
 
 
 @inner_kernel
-def mean_luma(image: Array, bits: NDArray[np.uint32], brightness: Any) -> tuple[float, Any]:
-    """The mean luma of the brightened image, and the largest of the image's bits."""
-    channels, height, width = image.shape
-    total, most = 0.0, np.uint32(0)
-    for top in range(0, height, _ROWS):
-        bottom = min(top + _ROWS, height)
-        most = max(most, largest(bits, top, bottom))
-        for row in range(top, bottom):
-            part = _ZERO
-            if channels == 1:
-                for j in range(width):
-                    part += min(brightness * image[0, row, j], _ONE)
-            else:
-                red, green, blue = image[0, row], image[1, row], image[2, row]
-                for j in range(width):
-                    part += (
-                        _RED * min(brightness * red[j], _ONE)
-                        + _GREEN * min(brightness * green[j], _ONE)
-                        + _BLUE * min(brightness * blue[j], _ONE)
-                    )
-            total += float(part)
-    return total / (height * width), most
+def mean_luma(image: Array, brightness: Any) -> Any:
+    """The mean luma of the brightened image."""
+    _, height, width = image.shape
+    total = 0.0
+    for row in range(height):
+        total += luma_of_row(image, row, brightness)
+    return total / (height * width)
 
 
 @inner_kernel
-def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: Any, out: Array) -> float:
-    """Brightness, contrast about the mean luma, and saturation, into `out`; returns the mean of the result."""
+def luma_of_row(image: Array, row: int, brightness: Any) -> Any:
+    """The sum over a row of the luma of the brightened image."""
+    channels, _, width = image.shape
+    part = _ZERO
+    if channels == 1:
+        for j in range(width):
+            part += min(brightness * image[0, row, j], _ONE)
+    else:
+        red, green, blue = image[0, row], image[1, row], image[2, row]
+        for j in range(width):
+            part += (
+                _RED * min(brightness * red[j], _ONE)
+                + _GREEN * min(brightness * green[j], _ONE)
+                + _BLUE * min(brightness * blue[j], _ONE)
+            )
+    return float(part)
+
+
+@inner_kernel
+def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: Any) -> float:
+    """Brightness, contrast about the mean luma, and saturation in place; returns the mean of the result.
+
+    Not from one array into another: if they could be one, the loop would not be vectorised.
+    """
     channels, height, width = image.shape
     total = 0.0
     for row in range(height):
         part = _ZERO
         if channels == 1:
+            line = image[0, row]
             for j in range(width):
-                x = min(brightness * image[0, row, j], _ONE)
+                x = min(brightness * line[j], _ONE)
                 x = min(max(mean + contrast * (x - mean), _ZERO), _ONE)
-                out[0, row, j] = x
+                line[j] = x
                 part += x
         else:
             red, green, blue = image[0, row], image[1, row], image[2, row]
-            to_red, to_green, to_blue = out[0, row], out[1, row], out[2, row]
             for j in range(width):
                 r, g, b = (
                     min(brightness * red[j], _ONE),
@@ -105,7 +112,7 @@ def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: A
                 r = min(max(luma + saturation * (r - luma), _ZERO), _ONE)
                 g = min(max(luma + saturation * (g - luma), _ZERO), _ONE)
                 b = min(max(luma + saturation * (b - luma), _ZERO), _ONE)
-                to_red[j], to_green[j], to_blue[j] = r, g, b
+                red[j], green[j], blue[j] = r, g, b
                 part += r + g + b
         total += float(part)
     return total / image.size
@@ -144,16 +151,6 @@ def hole(image: Array, depth: Any, lines: Array, weights: Array, begin: int, end
                 line, dark = image[c, top + i], field[i]
                 for j in range(width):
                     line[j] = min(max(line[j] - depth * dark[j], _ZERO), _ONE)
-
-
-@inner_kernel
-def times(image: Array, mask: Array, begin: int, end: int) -> None:
-    """The rows begin to end - 1 of the image (C, H, W) times the mask (H, W), in place."""
-    for c in range(image.shape[0]):
-        for row in range(begin, end):
-            line, inside = image[c, row], mask[row]
-            for j in range(len(line)):
-                line[j] *= inside[j]
 
 
 @inner_kernel

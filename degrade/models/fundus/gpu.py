@@ -6,7 +6,8 @@ import torch
 import triton
 from torch import Tensor
 
-from degrade.base import Call
+from degrade.call import Call
+from degrade.framing import in_frames
 from degrade.models.fundus import gpu_fields as fields
 from degrade.models.fundus import gpu_stages as stages
 from degrade.ops.constants import REFERENCE_SIDE
@@ -18,7 +19,12 @@ _TILE = (16, 64)
 
 
 def degrade(call: Call) -> Tensor:
-    """`Fundus._define`: images of the given type; within a tenth of a grey level of the definition.
+    """`Fundus._define`, in frames."""
+    return in_frames(_degrade, call)
+
+
+def _degrade(call: Call) -> Tensor:
+    """Images of the given type; within a tenth of a grey level of the definition.
 
     float32, float16 or bfloat16 images, computed in float32. Nothing waits for the device. The bits of a sample's
     result depend on that sample alone.

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from degrade import fov
 from degrade.backend import Operation
-from degrade.base import Call, Degradation
+from degrade.base import Degradation
+from degrade.call import Call
 from degrade.models.fundus import reference, sampling
 from degrade.models.fundus.constants import TYPES
 from degrade.models.fundus.table import PARAMETERS, STAGE_BITS, WIDEST_BLUR
@@ -35,6 +36,7 @@ _RIM = "rim of halo, hole and spots; 0, the release's hard disks, has no gradien
 _EXACT = "every pixel of halo and hole computed, instead of interpolated (to 0.5/255)"
 _8BIT = "the release's rounding: Pillow's 8-bit color, truncated output"
 _NOISE = "standard deviation of the noise after the blur, in 512-pixel frames"
+_FRAME = "what lengths and points refer to: fov, the square around the field of view; image, the whole file"
 _SPREAD = "how far the ring reaches, from the inner disk (0) to the corners"
 
 
@@ -45,7 +47,9 @@ class Fundus(Degradation):
     and the code released with it; docs/recipes/cofe-net.md says where the two differ. The defaults are the release.
 
     Every parameter is in units that do not depend on the resolution, so one key gives the same picture at 256 and
-    at 2048 pixels. Inside the field of view the picture is degraded, outside it is black.
+    at 2048 pixels. Inside the field of view the picture is degraded, outside it is black. With `frame="fov"` lengths,
+    points and means refer to the square around the field of view, as in the release, which crops to it: what black a
+    camera has left around the disc changes nothing inside it. With "image" they refer to the whole file.
 
     Without gradients a call is served by Numba's loops on a CPU and by fused Triton kernels on a GPU; with them, and
     with float64, `emulate_8bit` or softness, by the definition in torch, which works on the batch as a whole. The
@@ -129,6 +133,7 @@ class Fundus(Degradation):
             1 / 2,
         ),
         noise: Annotated[Span, drawn((0.0, 1.0), "full scale", _NOISE)] = 0.0,
+        frame: Annotated[Literal["fov", "image"], choice(_FRAME, "fov", "image")] = "fov",
         softness: Annotated[float, fixed((0.0, 0.1), _SIDE, _RIM)] = 0.0,
         emulate_8bit: Annotated[bool, choice(_8BIT)] = False,
         exact: Annotated[bool, choice(_EXACT)] = False,

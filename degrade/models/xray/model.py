@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from degrade.backend import Operation
-from degrade.base import Call, Degradation
+from degrade.base import Degradation
+from degrade.call import Call
 from degrade.models.poisson_gaussian import reference as poisson_gaussian
 from degrade.ops.poisson_constants import LARGEST_RATE
 from degrade.parameters import Parameter, Parameters, ParameterTable
