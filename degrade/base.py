@@ -309,8 +309,8 @@ class Degradation(nn.Module, ABC):
         fits = (place[:, 2:] >= SMALLEST_SIDE) & (place[:, 2:] <= most) & (place[:, :2].abs() <= most)
         if not bool(fits.all()):
             raise ValueError(
-                f"frame must have width and height from {SMALLEST_SIDE} to {most} pixels and begin within {most} of the "
-                f"image's corner; it holds {place.tolist()[:4]}"
+                f"frame must have width and height from {SMALLEST_SIDE} to {most} pixels and begin within {most} of "
+                f"the image's corner; it holds {place.tolist()[:4]}"
             )
 
 

@@ -22,7 +22,7 @@ from degrade.packing import pack
 from degrade.parameters import MOST_ITEMS, Parameter
 from degrade.records import from_record, to_record
 from tests.conformance.cases import pictures
-from tests.test_recipes import values
+from tests.degrade.test_recipes import values
 
 SIZE = (64, 64)
 HOSTILE = (1e15, -1e15, 1e38, -1e38, math.nan, math.inf, -math.inf, 1e-45, -0.0, 2.0**31, -1.0, 65536.0)
