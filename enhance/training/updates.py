@@ -23,8 +23,8 @@ class FabricUpdater:
     # Averaged by hand, in one message after the backward pass. `Fabric.setup` averages by DistributedDataParallel,
     # which sees only what goes through the forward pass of the wrapped module: where a step trains a part of a network
     # by itself, as that of MAGE-Net for structure, each process silently keeps its own gradients (shown in
-    # tests/enhance/test_processes.py). `Fabric.all_reduce` puts a barrier before each message, and NCCL's makes the host
-    # wait until the GPU has done all its work.
+    # tests/enhance/test_processes.py). `Fabric.all_reduce` puts a barrier before each message, and NCCL's makes the
+    # host wait until the GPU has done all its work.
 
     def __init__(self, fabric: Fabric, trainer: Trainer) -> None:
         self._fabric, self._trainer = fabric, trainer
