@@ -31,7 +31,7 @@ from benchmarks.timing import Row, Spread, measure, peak_extra_bytes, set_thread
 SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of rows
     "chain": (partial(chain.chain, (64,), 2, (2, 1), 1), 2 * 8),
     "memory": (partial(chain.memory, (64,), 2), 2),
-    "accelerator": (partial(accelerator.chain, (64,), 2, 1, "cpu"), 9),
+    "accelerator": (partial(accelerator.chain, (64,), 2, 1, "cpu"), 8),
     "stages": (partial(stages.stages, 64, 2, 1), 5 + 5 + 5 + 6 * 2),
     "pixels": (partial(scaling.pixels, (64, 80, 96), 2, 1), 4),
     "batches": (partial(scaling.batches, (1, 2, 3), 64, 1), 4),
@@ -175,7 +175,7 @@ def test_threads_are_set_for_all() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = partial(noise.noise, 64, 2, (1,), 1, compiled=False)
+    small = partial(noise.noise, 64, 2, (1,), 1)
     monkeypatch.setattr(__main__, "tables", lambda name, compiled: {f"Title of {name}": small})
     result = CliRunner().invoke(__main__.main, ["noise", "train", *(["--json"] if as_json else [])])
     assert result.exit_code == 0, result.output
