@@ -99,10 +99,12 @@ def _on_cpu(function: Callable[[], object]) -> float:
 def _calls(function: Callable[[], object], least: float) -> list[float]:
     """Seconds of as many calls as it takes until so many seconds have passed."""
     times: list[float] = []
-    while sum(times) < least:
+    total = 0.0
+    while total < least:
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
+        total += times[-1]
     return times
 
 
