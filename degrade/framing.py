@@ -32,15 +32,29 @@ def in_frames(degrade: Callable[[Call], Tensor], call: Call) -> Tensor:
     places = frames.tolist()
     for index, (_, _, width, height) in enumerate(places):
         groups[height, width].append(index)
+    size = (call.image.shape[-2], call.image.shape[-1])
     degraded: list[Tensor] = [call.image] * len(places)
     for indices in groups.values():
-        inside = [_cut(call.mask[i], places[i]) for i in indices]
-        images = [_cut(call.image[i], places[i]) for i in indices]
-        mask = torch.stack(inside)
-        image = torch.where(mask > 0.5, torch.stack(images), 0.0)
-        for index, result in zip(indices, degrade(_some(call, indices, image, mask)), strict=True):
-            degraded[index] = _put_back(result, places[index], (call.image.shape[-2], call.image.shape[-1]))
-    return torch.stack(degraded) if degraded else call.image
+        mask = _stacked([_cut(call.mask[i], places[i]) for i in indices])
+        image = _blackened(_stacked([_cut(call.image[i], places[i]) for i in indices]), mask)
+        result = degrade(_some(call, indices, image, mask))
+        del image, mask  # of a large photograph this is memory that the result needs
+        for index, part in zip(indices, result, strict=True):
+            degraded[index] = _put_back(part, places[index], size)
+    return _stacked(degraded) if degraded else call.image
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    """As torch.stack; of one tensor without a copy."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+
+
+def _blackened(image: Tensor, mask: Tensor) -> Tensor:
+    """An image that is nobody else's, with black where the mask is not above 0.5."""
+    outside = ~(mask > 0.5)
+    if image.requires_grad:
+        return image.masked_fill(outside, 0.0)
+    return image.masked_fill_(outside, 0.0)
 
 
 def _some(call: Call, indices: list[int], image: Tensor, mask: Tensor) -> Call:
