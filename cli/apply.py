@@ -14,6 +14,7 @@ from tqdm import tqdm
 import degrade
 from degrade.files import locked
 from degrade.images import image_io
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.pairs.items import Item
 from enhance.inference import Precision, enhance_image
 
@@ -87,7 +88,7 @@ def apply(
 
     def enhanced(item: Item) -> Tensor:
         image = item.load()
-        photograph = image.shape[0] == 3 and not whole_frame and min(image.shape[1:]) >= degrade.base.SMALLEST_SIDE
+        photograph = image.shape[0] == 3 and not whole_frame and min(image.shape[1:]) >= SMALLEST_SIDE
         return enhance_image(
             enhancer,
             image,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from degrade.backend import NAMES, choose, override
+from degrade.backend import NAMES, Operation, Refusal, choose, override
 from degrade.base import Degradation
 from degrade.recipes import RECIPES, recipe
 from degrade.rng.keyed import make_keys
@@ -77,7 +77,7 @@ class Backends:
         gradients = torch.is_grad_enabled() and image.requires_grad
         lines = []
         for operation in recipe.operations:
-            choice = choose(operation, image.device, gradients, functools.partial(recipe.refuses, image=image))
+            choice = choose(operation, image.device, gradients, _refusal(recipe, operation, image))
             lines.append(f"{operation.name}: {choice.name}")
             lines += [f"  not {name}: {why}" for name, why in choice.reasons.items()]
         return "\n".join(lines)
@@ -85,9 +85,16 @@ class Backends:
 
 def serving(recipe: Degradation, image: Tensor) -> str:
     """The backends that degrade these images without gradients, joined by "+" where operations have different ones."""
-    refuses = functools.partial(recipe.refuses, image=image)
-    names = {choose(operation, image.device, refuses=refuses).name for operation in recipe.operations}
+    names = {
+        choose(operation, image.device, refuses=_refusal(recipe, operation, image)).name
+        for operation in recipe.operations
+    }
     return "+".join(sorted(names))
+
+
+def _refusal(recipe: Degradation, operation: Operation, image: Tensor) -> Refusal | None:
+    """What a recipe rules out for its own operation; the field of view and the noise do not depend on its settings."""
+    return functools.partial(recipe.refuses, image=image) if operation is recipe.operation else None
 
 
 backend = Backends()

@@ -8,23 +8,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from degrade.backend import Operation, run
 from degrade.call import Call
+from degrade.checks import check_frame, check_image, check_values
+from degrade.fov import reference as fov
 from degrade.framing import in_frames
 from degrade.isolation import check_storage, without_autocast
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.packing import Packed, pack
 from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
 from degrade.settings import Setting, Value, declared, describe, read_settings
 from degrade.text import parse_toml
 from degrade.toml import commented
-
-SMALLEST_SIDE = 32
-LARGEST_FRAME = 8  # times the longer side of the image
 
 
 class Degradation(nn.Module, ABC):
@@ -161,7 +160,9 @@ class Degradation(nn.Module, ABC):
             return self._degrade(image, parameters, packed, largest, mask, frame), parameters
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Have torch.compile compile, at the next call, what the model says is worth it; the rest stays as it is.
+        """Have torch.compile compile the definition of fundus degradations at the next call that needs gradients.
+
+        Other models and calls stay as they are.
 
         Use this, not torch.compile on the module: random numbers are drawn outside of the graph, and keep their bits.
         """
@@ -195,8 +196,8 @@ class Degradation(nn.Module, ABC):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """What a call computes, for `degrade.backend.explain`."""
-        return (self.operation,)
+        """What a call without a mask computes, for `degrade.backend.explain`."""
+        return (self.operation, fov.OPERATION) if self.has_field_of_view else (self.operation,)
 
     def refuses(self, name: str, image: Tensor) -> str:
         """Why a backend cannot degrade these images with this recipe; empty if it can."""
@@ -279,63 +280,13 @@ class Degradation(nn.Module, ABC):
 
     def _check_image(self, image: Tensor, mask: Tensor | None, frame: Tensor | None) -> None:
         kind = type(self).__name__
-        if not isinstance(image, Tensor) or not image.is_floating_point():
-            got = image.dtype if isinstance(image, Tensor) else type(image).__name__
-            raise TypeError(
-                f"{kind} takes a float tensor in [0, 1], got {got}; degrade.images.image_io.to_float converts"
-            )
-        check_storage(image)
-        if image.ndim != 4 or image.shape[1] not in self.channels or min(image.shape[-2:]) < SMALLEST_SIDE:
-            raise ValueError(
-                f"{kind} takes images (B, C, H, W) with C in {self.channels}, H and W at least {SMALLEST_SIDE}; "
-                f"got shape {tuple(image.shape)}"
-            )
-        if image.device.type != "cpu" and self.validate:
+        check_image(kind, image, self.channels, mask)
+        if image.device.type != "cpu" and self.validate:  # on a CPU whoever computes looks at the values
             check_values(image.detach())
-        if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
-            raise ValueError(f"mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}")
         if frame is not None:
-            self._check_frame(image, frame)
-
-    def _check_frame(self, image: Tensor, frame: Tensor) -> None:
-        if "frame" not in self.settings:
-            raise ValueError(f"{type(self).__name__} has no frame: its parameters refer to the whole image")
-        if frame.shape != (image.shape[0], 4) or frame.is_floating_point() or frame.is_complex():
-            raise ValueError(
-                f"frame must be whole numbers (B, 4), left, top, width, height; got {frame.dtype} of shape "
-                f"{tuple(frame.shape)}"
-            )
-        place, most = frame.cpu(), LARGEST_FRAME * max(image.shape[-2:])  # on a GPU it is read later anyway
-        fits = (place[:, 2:] >= SMALLEST_SIDE) & (place[:, 2:] <= most) & (place[:, :2].abs() <= most)
-        if not bool(fits.all()):
-            raise ValueError(
-                f"frame must have width and height from {SMALLEST_SIDE} to {most} pixels and begin within {most} of "
-                f"the image's corner; it holds {place.tolist()[:4]}"
-            )
-
-
-def check_values(image: Tensor) -> None:
-    """ValueError for NaN, and for values outside [0, 1]."""
-    if not image.numel() or _surely_fits(image):
-        return
-    low, high = (float(end) for end in torch.aminmax(image))
-    if not (low >= 0 and high <= 1):  # false for NaN as well
-        raise ValueError(f"image must lie in [0, 1] and be finite; it spans [{low:g}, {high:g}]")
-
-
-def _surely_fits(image: Tensor) -> bool:
-    """Whether no value can be outside [0, 1]: one look at the bits, on a CPU. False need not mean that one is."""
-    if image.device.type != "cpu" or image.dtype not in _BITS:
-        return False
-    bits, one = _BITS[image.dtype]
-    return bool(image.numpy().view(bits).max() <= one)
-
-
-# as whole numbers the bits of positive floats are in the floats' order, and NaN and all negative ones come after 1
-_BITS: dict[torch.dtype, tuple[Any, Any]] = {
-    torch.float32: (np.uint32, np.float32(1).view(np.uint32)),
-    torch.float64: (np.uint64, np.float64(1).view(np.uint64)),
-}
+            if "frame" not in self.settings:
+                raise ValueError(f"{kind} has no frame: its parameters refer to the whole image")
+            check_frame(frame, image)
 
 
 def read_toml(text: str) -> dict[str, Any]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.packing import Packed
 from degrade.parameters import Parameters
 from degrade.settings import Value
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,13 @@ class Call:
     largest: Callable[[], Mapping[str, float]]
     settings: Mapping[str, Value]
     frame: Tensor | Literal["fov"] | None = None
+
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """Image (B, C, H, W), mask (B, 1, H, W) and packed parameters (B, columns) for loops: float32, C-contiguous.
+
+        The mask is empty for models without a field of view.
+        """
+        assert self.packed is not None
+        image = self.image.detach().to(torch.float32).contiguous()
+        mask = image.new_empty(0) if self.mask is None else self.mask.detach().to(torch.float32).contiguous()
+        return image.numpy(), mask.numpy(), self.packed.rows.numpy()

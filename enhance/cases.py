@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from degrade import fov
-from degrade.base import SMALLEST_SIDE, Degradation
-from degrade.fov.crop import boxes, cut
+from degrade.base import Degradation
+from degrade.fov.box import boxes
+from degrade.fov.crop import cut
 from degrade.images import image_io
 from degrade.images.maps import full_scale
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.pairs.making import FAILURES, reason
 from degrade.stream import PairStream, Source, SourceError
 

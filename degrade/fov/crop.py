@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from degrade.fov.box import boxes
+
 _INSIDE = 0.5
 
 
@@ -61,7 +63,7 @@ def crop(image: Tensor, mask: Tensor, size: int | None = None) -> tuple[Tensor, 
     _check(image, mask)
     if size is not None and size < 1:
         raise ValueError(f"size = {size}: at least 1")
-    found = boxes(mask)
+    found = boxes(mask).cpu()
     sides = sorted({max(box[2:]) for box in found.tolist()})
     if size is None and len(sides) > 1:
         raise ValueError(f"size = None with fields of view of {sides[0]} to {sides[-1]} pixels: give a size")
@@ -102,19 +104,6 @@ def uncrop(image: Tensor, where: Crop, onto: Tensor | None = None) -> Tensor:
     return full
 
 
-def boxes(mask: Tensor) -> Tensor:
-    """The bounding box of each field of view: int64 (B, 4) on the CPU, (top, left, height, width) in pixels.
-
-    Args:
-        mask: (B, 1, H, W); the field of view is where it is above 0.5, or the whole image where that is nowhere.
-    """
-    inside = mask[:, 0] > _INSIDE
-    inside = inside | ~inside.flatten(1).any(1)[:, None, None]
-    spans = [_span(inside.any(2)), _span(inside.any(1))]
-    (top, height), (left, width) = spans
-    return torch.stack([top, left, height, width], 1).cpu()
-
-
 def cut(image: Tensor, box: tuple[int, int, int, int] | list[int], size: int | None = None) -> Tensor:
     """The square around a box of one image (C, H, W), black beyond the box, resized to `size` if that is given."""
     top, left, height, width = box
@@ -123,13 +112,6 @@ def cut(image: Tensor, box: tuple[int, int, int, int] | list[int], size: int | N
     inner = image[:, top : top + height, left : left + width]
     square = functional.pad(inner, (before, side - width - before, above, side - height - above))
     return square if size is None else _resized(square, size)
-
-
-def _span(line: Tensor) -> tuple[Tensor, Tensor]:
-    """First index and length of what is true: (B, N) bool -> (B,) each."""
-    marks = line.to(torch.uint8)
-    first, behind = marks.argmax(1), marks.flip(1).argmax(1)
-    return first, line.shape[1] - behind - first
 
 
 def _resized(square: Tensor, size: int) -> Tensor:

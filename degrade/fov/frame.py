@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_LEAST = 32
-"""Pixels of a side: what images have at least."""
+from degrade.fov.box import boxes
+from degrade.ops.constants import SMALLEST_SIDE
 
 
 def of_mask(mask: Tensor) -> Tensor:
@@ -28,20 +28,6 @@ def of_mask(mask: Tensor) -> Tensor:
     >>> of_mask(mask).tolist()
     [[19, 4, 32, 32]]
     """
-    inside = mask.detach()[:, 0] > 0.5
-    left, width = _extent(inside.any(dim=1))
-    top, height = _extent(inside.any(dim=2))
-    side = torch.maximum(width, height).clamp_min(_LEAST)
+    top, left, height, width = boxes(mask).unbind(1)
+    side = torch.maximum(width, height).clamp_min(SMALLEST_SIDE)
     return torch.stack([left - (side - width) // 2, top - (side - height) // 2, side, side], dim=1)
-
-
-def _extent(line: Tensor) -> tuple[Tensor, Tensor]:
-    """The first True of each row (B, N) and how many there are up to the last; 0 and N where there is none."""
-    size = line.shape[1]
-    if not len(line):
-        empty = torch.zeros(0, dtype=torch.int64, device=line.device)
-        return empty, empty
-    found, number = line.any(dim=1), line.to(torch.uint8)
-    first = torch.where(found, number.argmax(dim=1), 0)
-    last = torch.where(found, size - 1 - number.flip(1).argmax(dim=1), size - 1)
-    return first, last - first + 1

@@ -13,9 +13,9 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from degrade.base import SMALLEST_SIDE
 from degrade.images import image_io
 from degrade.images.maps import full_scale
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.pairs import checksums, manifest
 from degrade.pairs.dataset import DataSet
 from degrade.pairs.errors import PairsError

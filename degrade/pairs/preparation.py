@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from degrade import fov
-from degrade.base import SMALLEST_SIDE
 from degrade.files import locked, remove_unfinished, write_bytes
 from degrade.images import image_io
 from degrade.images.maps import full_scale
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.pairs.errors import PairsError
 from degrade.pairs.geometry import GEOMETRY, Geometry, line_of, read_geometry
 from degrade.pairs.layout import stays_inside
@@ -96,22 +96,13 @@ def prepare(
             return _one(found, index, root, size)
 
         with open(root / GEOMETRY, "ab") as log:
-            for index, result in _in_threads(work, count, workers):
-                try:
-                    made = result.result()
-                except torch.OutOfMemoryError:
-                    raise
-                except FAILURES as error:
-                    outcome.failures.append((found.origin(index), reason(error)))
-                else:
-                    outcome.present += made is None
-                    outcome.written += made is not None
-                    if made is not None:
-                        lines[made.id] = made
-                        log.write(line_of(made))
-                        log.flush()
-                if progress is not None:
-                    progress(index + 1, count)
+            for made in _each(work, found, count, workers, outcome, progress):
+                outcome.present += made is None
+                outcome.written += made is not None
+                if made is not None:
+                    lines[made.id] = made
+                    log.write(line_of(made))
+                    log.flush()
         known = dict.fromkeys(order) | dict.fromkeys(lines)
         write_bytes(root / GEOMETRY, b"".join(line_of(lines[id_]) for id_ in known if id_ in lines))
     return outcome
@@ -169,18 +160,9 @@ def undo(
         return True
 
     with locked(root):
-        for index, result in _in_threads(work, len(found), workers):
-            try:
-                made = result.result()
-            except torch.OutOfMemoryError:
-                raise
-            except FAILURES as error:
-                outcome.failures.append((found.origin(index), reason(error)))
-            else:
-                outcome.written += made
-                outcome.present += not made
-            if progress is not None:
-                progress(index + 1, len(found))
+        for made in _each(work, found, len(found), workers, outcome, progress):
+            outcome.written += made
+            outcome.present += not made
     return outcome
 
 
@@ -260,6 +242,28 @@ def _resumed(root: Path, size: int | None, overwrite: bool) -> dict[str, Geometr
                 "size", f"size = {size}: {str(root)!r} was prepared with {one.size}; overwrite makes all of it again"
             )
     return lines
+
+
+def _each(
+    work: Callable[[int], _Done],
+    found: Source,
+    count: int,
+    workers: int | None,
+    outcome: Outcome,
+    progress: Callable[[int, int], object] | None,
+) -> Iterator[_Done]:
+    """What work(0), work(1), ... return, in order; images that failed are noted in `outcome` instead."""
+    for index, result in _in_threads(work, count, workers):
+        try:
+            made = result.result()
+        except torch.OutOfMemoryError:
+            raise
+        except FAILURES as error:
+            outcome.failures.append((found.origin(index), reason(error)))
+        else:
+            yield made
+        if progress is not None:
+            progress(index + 1, count)
 
 
 def _in_threads(work: Callable[[int], _Done], count: int, workers: int | None) -> Iterator[tuple[int, Future[_Done]]]:

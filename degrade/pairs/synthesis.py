@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.base import Degradation
 from degrade.files import LockedError, locked
 from degrade.images.dicom import Window
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.pairs import manifest
 from degrade.pairs.dataset import DataSet, Settings, window_text
 from degrade.pairs.errors import PairsError

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from degrade.base import SMALLEST_SIDE
 from degrade.images.image_io import resize
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.rng import keyed
 from degrade.stream.numbers import whole
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from degrade.fov import estimate
-from degrade.fov.crop import boxes, cut
+from degrade.fov.box import boxes
+from degrade.fov.crop import cut
 from degrade.images.image_io import to_float
 from degrade.rng import keyed
 from degrade.stream.batch import Images

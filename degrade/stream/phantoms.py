@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 import torch
 
 from degrade import phantom
-from degrade.base import SMALLEST_SIDE
 from degrade.images import image_io
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.rng import keyed
 from degrade.settings import closest
 from degrade.stream.ids import Numbered

@@ -19,7 +19,8 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("these strategies need Hypothesis: pip install degrade-enhance[testing]") from error
 
-from degrade.base import SMALLEST_SIDE, Degradation
+from degrade.base import Degradation
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.parameters import Parameters
 from degrade.recipes import RECIPES, recipe
 from degrade.rng.keyed import make_keys

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degrade.base import check_values
 from degrade.call import Call
+from degrade.checks import check_values
 from degrade.framing import in_frames
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
@@ -26,23 +26,20 @@ def degrade(call: Call) -> Tensor:
 
 
 def _degrade(call: Call) -> Tensor:
-    """`Cataract._define`: new float32 tensor (B, C, H, W).
+    """New float32 tensor (B, C, H, W) for a call whose images are their frames.
 
     ValueError for images that are not in [0, 1].
     """
-    image, mask, packed = call.image.detach(), call.mask, call.packed
-    assert mask is not None
-    assert packed is not None
-    batch, _, height, width = image.shape
-    result = empty(image.shape, torch.float32)
+    batch, _, height, width = call.image.shape
+    result = empty(call.image.shape, torch.float32)
     if not batch:
         return result
-    pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask.detach()))
+    pictures, masks, rows = call.arrays()
     threads = threads_for(batch)
     scratch = empty((threads, 1, height, width), torch.float32).numpy()
     progress, ones = np.zeros(2, np.int64), np.ones((1, width), np.float32)
-    work: Any = (pictures, pictures.view(np.uint32), masks, ones, packed.rows.numpy(), result.numpy())
+    work: Any = (pictures, pictures.view(np.uint32), masks, ones, rows, result.numpy())
     share(lambda thread: cloud_images(progress, scratch[thread], *work), threads)
     if progress[1]:
-        check_values(image)
+        check_values(call.image)
     return result

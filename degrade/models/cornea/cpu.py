@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degrade.base import check_values
 from degrade.call import Call
+from degrade.checks import check_values
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.cornea import table
@@ -28,19 +28,18 @@ def degrade(call: Call) -> Tensor:
 
     ValueError for images that are not in [0, 1].
     """
-    image, packed = call.image.detach(), call.packed
-    assert packed is not None
-    batch, _, height, width = image.shape
-    result = empty(image.shape, torch.float32)
+    batch, _, height, width = call.image.shape
+    result = empty(call.image.shape, torch.float32)
     if not batch:
         return result
-    pictures, out, rows = image.to(torch.float32).contiguous().numpy(), result.numpy(), packed.rows.numpy()
+    pictures, _, rows = call.arrays()
+    out = result.numpy()
     places = _places(width), _places(height), np.ones((1, width), np.float32)
     progress = np.zeros(2, np.int64)
     work: Any = (pictures, pictures.view(np.uint32), rows, *places, out)
     share(lambda _: illuminate_and_blur(progress, *work), threads_for(batch))
     if progress[1]:
-        check_values(image)
+        check_values(call.image)
     photons = np.multiply(rows[:, table.ETA], table.LEVELS, dtype=np.float32)
     sigma = np.divide(rows[:, table.SIGMA], table.LEVELS, dtype=np.float32)
     keys = np.ascontiguousarray(rows[:, table.NOISE_KEY : table.NOISE_KEY + 2]).view(np.uint64)[:, 0]

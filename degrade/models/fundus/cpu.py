@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.base import check_values
 from degrade.call import Call
+from degrade.checks import check_values
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.fundus.cpu_images import degrade_images
+from degrade.ops.constants import SMALLEST_SIDE
 from degrade.ops.interpolation import weights_between
 from degrade.rng.streams import stream_words
 
@@ -28,28 +29,25 @@ def degrade(call: Call) -> Tensor:
 
     ValueError for images that are not in [0, 1].
     """
-    image, mask, packed = call.image.detach(), call.mask, call.packed
-    assert mask is not None
-    assert packed is not None
-    batch, channels, height, width = image.shape
-    out = empty(image.shape, torch.float32)
+    batch, channels, height, width = call.image.shape
+    out = empty(call.image.shape, torch.float32)
     if not batch:
         return out
-    pictures, masks = (tensor.to(torch.float32).contiguous().numpy() for tensor in (image, mask.detach()))
-    rows = packed.rows.numpy()
+    pictures, masks, rows = call.arrays()
+    assert call.packed is not None
     threads = threads_for(batch)
     frames = _frames(call, batch, height, width)
     pixels = int((frames[:, 2] * frames[:, 3]).max())
     if isinstance(call.frame, str):  # not known yet
-        pixels = max(height, width, 32) ** 2
+        pixels = max(height, width, SMALLEST_SIDE) ** 2
     scratch = empty((threads, 2 if call.frame is None else 2 + channels, pixels), torch.float32).numpy()
     progress = np.zeros(2, np.int64)
-    work: Any = (pictures, pictures.view(np.uint32), masks, out.numpy(), rows, rows.view(np.uint32), packed.count)
+    work: Any = (pictures, pictures.view(np.uint32), masks, out.numpy(), rows, rows.view(np.uint32), call.packed.count)
     where: Any = (frames, call.frame is not None, isinstance(call.frame, str))
     fixed: Any = (not call.settings["exact"], _weights(), stream_words("pixel"))
     share(lambda thread: degrade_images(progress, scratch[thread], *work, *where, *fixed), threads)
     if progress[1]:
-        check_values(image)
+        check_values(call.image)
     return out
 
 

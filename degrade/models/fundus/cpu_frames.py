@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel
 from degrade.models.fundus.cpu_stages import luma_of_row
+from degrade.ops.constants import SMALLEST_SIDE
 
 Array = NDArray[np.float32]
 
 _HALF, _ZERO = np.float32(0.5), np.float32(0)
-_LEAST = 32  # pixels of a side, as in `degrade.fov.frame`
 
 
 @inner_kernel
@@ -36,7 +36,7 @@ def box(mask: Array, place: NDArray[np.int64]) -> None:
     if bottom < 0:
         top, bottom, left, right = 0, height - 1, 0, width - 1
     across, down = right - left + 1, bottom - top + 1
-    side = max(across, down, _LEAST)
+    side = max(across, down, SMALLEST_SIDE)
     place[0], place[1] = left - (side - across) // 2, top - (side - down) // 2
     place[2], place[3] = side, side
 

@@ -20,6 +20,7 @@ from degrade.models.fundus.cpu_spots import add_spot, disk_lines
 from degrade.ops.blur_cpu import ROWS, blur, window_for
 from degrade.ops.constants import LUMA, REFERENCE_SIDE
 from degrade.ops.fields_cpu import taps, wide_field
+from degrade.ops.range_cpu import ONE_AS_BITS, largest_bits
 from degrade.rng.cpu import add_normals
 
 Array = NDArray[np.float32]
@@ -85,12 +86,12 @@ def degrade_images(
             most, area, middle = cpu_frames.enter(source, patterns[i], mask[i, 0], left, top, picture, brightness)
             source = picture
         else:
-            most = cpu_stages.largest(patterns[i], zero, height)
+            most = largest_bits(patterns[i], zero, height)
             if bits & ILLUMINATION:
                 area = cpu_stages.mean_of(inside)
             if bits != BLUR:
                 cpu_stages.copy(source, picture)
-        if most > cpu_stages.ONE_AS_BITS:
+        if most > ONE_AS_BITS:
             progress[1] = 1
         depth, dark, between = np.float32(0), plane, weights[0]
         if bits & ILLUMINATION:

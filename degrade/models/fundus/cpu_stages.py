@@ -21,21 +21,6 @@ _RED, _GREEN, _BLUE = (np.float32(weight) for weight in LUMA)
 _ONE, _ZERO = np.float32(1), np.float32(0)
 _ROWS = 16  # of one channel and then the next: what comes from memory comes fastest in long runs
 
-ONE_AS_BITS = int(np.float32(1).view(np.uint32))
-"""As whole numbers the bits of positive floats are in the floats' order, and NaN and all negative ones come after 1."""
-
-
-@inner_kernel
-def largest(bits: NDArray[np.uint32], begin: int, end: int) -> Any:
-    """The largest whole number of (C, H, W) in the rows begin to end - 1."""
-    most = np.uint32(0)
-    for c in range(bits.shape[0]):
-        for row in range(begin, end):
-            line = bits[c, row]
-            for j in range(len(line)):
-                most = max(most, line[j])
-    return most
-
 
 @inner_kernel
 def mean_of(planes: Array) -> float:

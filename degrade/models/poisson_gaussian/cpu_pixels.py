@@ -33,7 +33,7 @@ def add_noise(
     blocks = (len(source) + 1) // 2
     inverse, zero, one = np.float32(1) / photons, np.float32(0), np.float32(1)
     words = np.empty((4, BLOCK), np.uint32)
-    memory = aligned(SCRATCH + 4, BLOCK)
+    memory = aligned(np.int64(SCRATCH + 4), BLOCK)
     rate, counts, scratch, normals = memory[0], memory[1], memory[4:], memory[2:4]
     normals[:] = zero
     for start in range(begin, end, BLOCK):
