@@ -27,6 +27,7 @@ _COFE_NET = (
     "Shen, Fu, Shen, Shao: Modeling and Enhancing Low-Quality Retinal Fundus Images.\n"
     "IEEE Transactions on Medical Imaging 40(3), 2021, arXiv 2005.05594"
 )
+_X_BDCNN = "Yin, Qi, Cai, Li: X-Ray Image Enhancement Using Blind Denoising Neural Networks (X-BDCNN)"
 _HALF = (0.5, 1.5)
 
 RECIPES: Mapping[str, Preset] = {
@@ -58,9 +59,7 @@ RECIPES: Mapping[str, Preset] = {
     "x-bdcnn": Preset(
         PoissonGaussian,
         "Poisson-Gaussian noise of X-ray detectors",
-        "Wang et al.: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks (X-BDCNN), "
-        "WI-IAT 2021;\n"
-        "where eta enters follows from its Table II.",
+        f"{_X_BDCNN};\nwhere eta enters follows from its Table II.",
     ),
     "cornea": Preset(
         Cornea,

@@ -26,8 +26,8 @@ def commented(entries: Iterable[Entry], header: str = "") -> str:
     Raises:
         TypeError: a value that TOML has no type for.
 
-    >>> print(commented([("recipe", "x-bdcnn", ""), ("eta", (0.4, 1.9), "[photons] gain")], "Wang et al."), end="")
-    # Wang et al.
+    >>> print(commented([("recipe", "x-bdcnn", ""), ("eta", (0.4, 1.9), "[photons] gain")], "Yin et al."), end="")
+    # Yin et al.
     recipe = "x-bdcnn"
     <BLANKLINE>
     # [photons] gain

@@ -1,7 +1,7 @@
 """Losses of X-BDCNN: one for the denoised image, two for the estimated noise levels.
 
-Source: Wang et al., "X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks" (X-BDCNN),
-WI-IAT 2021; its losses on levels are those of Guo et al., CBDNet, CVPR 2019.
+Source: Yin, Qi, Cai and Li, "X-Ray Image Enhancement Using Blind Denoising Neural Networks" (X-BDCNN); its losses on
+levels are those of Guo et al., CBDNet, CVPR 2019.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GREY_LEVELS = 255.0
 def mse_ssim(denoised: Tensor, clean: Tensor, weights: tuple[float, float] = (0.4, 0.6)) -> Tensor:
     """0.4 mean (ĝ - g)^2 + 0.6 (1 - mean SSIM(ĝ, g)).
 
-    SSIM is kornia's (`kornia.metrics.ssim`), which is Wang et al.'s with these settings: Gaussian window of 11 x 11,
+    SSIM is kornia's (`kornia.metrics.ssim`), which is that of Wang et al. (2004) with these settings: Gaussian window of 11 x 11,
     sigma 1.5, C1 = 0.01^2, C2 = 0.03^2, only windows inside the image. (kornia's `ssim_loss` is half of 1 - SSIM.)
 
     Args:

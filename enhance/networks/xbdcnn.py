@@ -1,8 +1,7 @@
 """X-BDCNN: blind denoising of X-ray images by noise level estimation and non-blind denoising.
 
-Source: Wang, Cong, Wei, Qi, Li, Cai: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural
-Networks. WI-IAT 2021. The layers that the text leaves open are those of CBDNet, whose U-Net with a final convolution
-has exactly the seventeen that it counts.
+Source: Yin, Qi, Cai, Li: X-Ray Image Enhancement Using Blind Denoising Neural Networks. The layers that the text leaves
+open are those of CBDNet, whose U-Net with a final convolution has exactly the seventeen that it counts.
 """
 
 from __future__ import annotations
@@ -46,9 +45,7 @@ class XBDCNN(EnhancementNetwork):
     """
 
     name = "xbdcnn"
-    paper = (
-        "Wang et al.: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks. WI-IAT 2021"
-    )
+    paper = "Yin et al.: X-Ray Image Enhancement Using Blind Denoising Neural Networks"
     value_range = (0.0, 1.0)
     multiple = 4
     smallest = 4

@@ -1,6 +1,6 @@
 """Trainer of X-BDCNN: denoising, with a loss on the estimated noise levels, whose true values are known.
 
-Source: Wang et al.: X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks. WI-IAT 2021.
+Source: Yin, Qi, Cai, Li: X-Ray Image Enhancement Using Blind Denoising Neural Networks.
 """
 
 from __future__ import annotations

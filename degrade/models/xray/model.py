@@ -1,7 +1,7 @@
 """X-ray noise: photons are counted (Poisson), then the electronics add their own (Gaussian).
 
-Source: Wang et al., "X-ray Image Blind Denoising in Hybrid Noise Based on Convolutional Neural Networks" (X-BDCNN),
-WI-IAT 2021. The paper does not print where eta enters; the noisy PSNRs of its Table II do: Var f = g / eta + sigma^2.
+Source: Yin, Qi, Cai and Li, "X-Ray Image Enhancement Using Blind Denoising Neural Networks" (X-BDCNN). The paper does
+not print where eta enters; the noisy PSNRs of its Table II do: Var f = g / eta + sigma^2.
 """
 
 from __future__ import annotations
