@@ -54,6 +54,14 @@ def columns(table: ParameterTable) -> dict[str, Column]:
     return found
 
 
+@functools.lru_cache(maxsize=256)
+def _spans(table: ParameterTable, count: int) -> tuple[tuple[str, int, int, bool], ...]:
+    """Of each parameter: its name, its first column, the one after its last, and whether it is a key; in that order."""
+    spans = ((name, *column.span(count), table[name].kind == "key") for name, column in columns(table).items())
+    return tuple(sorted(spans, key=lambda span: span[1]))
+
+
+@functools.lru_cache(maxsize=256)
 def _width(table: ParameterTable, count: int) -> int:
     """Columns of a packed table: an even number, so that every row's keys are aligned."""
     last = max(column.span(count)[1] for column in columns(table).values())
@@ -154,15 +162,13 @@ def _limits(table: ParameterTable, count: int) -> tuple[NDArray[np.float32], NDA
 
 def pack(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) -> Packed:
     """The parameters of a batch, of the shapes that `ParameterTable.check_shapes` asks for, as one table."""
-    batch = len(parameters[table.names[0]])
-    places = columns(table)
-    if any(parameters[name].device.type != "cpu" for name in table.names):
+    spans, batch = _spans(table, count), len(parameters[table.names[0]])
+    if any(parameters[span[0]].device.type != "cpu" for span in spans):
         return Packed(table, _pack_on_device(table, parameters, count), count)
     rows = np.zeros((batch, _width(table, count)), np.float32)
-    for p in table:
-        first, last = places[p.name].span(count)
-        value = parameters[p.name].detach().numpy()
-        if p.kind == "key":
+    for name, first, last, key in spans:
+        value = parameters[name].detach().numpy()
+        if key:
             value = np.ascontiguousarray(value, np.int64).view(np.int32).reshape(batch, 2)
             rows.view(np.int32)[:, first:last] = value
         else:
@@ -172,13 +178,11 @@ def pack(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) ->
 
 def _pack_on_device(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) -> Tensor:
     (device,) = {parameters[name].device for name in table.names if parameters[name].device.type != "cpu"}
-    places = columns(table)
     parts, end = [], 0
-    for name in sorted(places, key=lambda name: places[name].span(count)[0]):
+    for name, first, end, key in _spans(table, count):
         value = parameters[name].detach().to(device)
-        if table[name].kind == "key":
+        if key:
             value = value.to(torch.int64).contiguous().view(torch.int32).view(torch.float32)
-        first, end = places[name].span(count)
         parts.append(value.to(torch.float32).reshape(len(value), end - first))
     parts.append(parts[0].new_zeros(len(parts[0]), _width(table, count) - end))
     return torch.cat(parts, dim=1)
