@@ -61,6 +61,12 @@ RECIPES: Mapping[str, Preset] = {
         "Poisson-Gaussian noise of X-ray detectors",
         f"{_X_BDCNN};\nwhere eta enters follows from its Table II.",
     ),
+    "x-bdcnn-released": Preset(
+        PoissonGaussian,
+        "the same as the group's code draws it: eta 0.4, 0.5, ..., 1.8, sigma 0, 1, ..., 19",
+        f"{_X_BDCNN};\nthe code that the group released (Wei-2021/X-BDCNN).",
+        {"eta": (0.4, 1.8), "eta_step": 0.1, "sigma": (0.0, 19.0), "sigma_step": 1.0},
+    ),
     "cornea": Preset(
         Cornea,
         "corneal confocal microscopy: uneven illumination, blur, few photons",

@@ -54,7 +54,7 @@ clip(0, 1). **Outside the mask** the result is black.
 ## Cataract
 
 {cataract}
-## X-ray (`x-bdcnn`)
+## X-ray (`x-bdcnn`, `x-bdcnn-released`)
 
 The largest eta is 1e6 / `levels` of the recipe: a million photons at full white.
 

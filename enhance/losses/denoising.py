@@ -18,8 +18,9 @@ GREY_LEVELS = 255.0
 def mse_ssim(denoised: Tensor, clean: Tensor, weights: tuple[float, float] = (0.4, 0.6)) -> Tensor:
     """0.4 mean (ĝ - g)^2 + 0.6 (1 - mean SSIM(ĝ, g)).
 
-    SSIM is kornia's (`kornia.metrics.ssim`), which is that of Wang et al. (2004) with these settings: Gaussian window of 11 x 11,
-    sigma 1.5, C1 = 0.01^2, C2 = 0.03^2, only windows inside the image. (kornia's `ssim_loss` is half of 1 - SSIM.)
+    SSIM is kornia's (`kornia.metrics.ssim`), which is that of Wang et al. (2004) with these settings: Gaussian window
+    of 11 x 11, sigma 1.5, C1 = 0.01^2, C2 = 0.03^2, only windows inside the image. (kornia's `ssim_loss` is half of
+    1 - SSIM.)
 
     Args:
         denoised, clean: (B, C, H, W) in [0, 1], H and W at least 11; channels are averaged.

@@ -248,3 +248,18 @@ def test_bad_pixels_are_named(bad: float) -> None:
     image[0, 0, 3, 5] = bad
     with pytest.raises(ValueError, match="image must lie in"):
         PoissonGaussian()(image)
+
+
+def test_the_released_recipe_draws_the_steps_of_the_code() -> None:
+    """15 values of eta and 20 of sigma, all of them, equally often; on both ends of the uniform numbers too."""
+    drawn = degrade.recipe("x-bdcnn-released").draw(degrade.make_keys(0, 20_000), 64, 64)
+    for name, values in (("eta", [0.4 + 0.1 * n for n in range(15)]), ("sigma", list(range(20)))):
+        found, counts = drawn[name].unique(return_counts=True)
+        torch.testing.assert_close(found, torch.tensor(values, dtype=torch.float32), atol=1e-6, rtol=0)
+        share = 20_000 / len(values)
+        assert float((counts - share).abs().max()) < 6 * share**0.5
+    assert degrade.recipe("x-bdcnn-released", eta=0.7).draw(degrade.make_keys(0, 3), 64, 64)["eta"].tolist() == (
+        pytest.approx([0.7] * 3)
+    )
+    with pytest.raises(ValueError, match=r"eta_step = -1.*within \[0, 1e\+06\]"):
+        degrade.recipe("x-bdcnn", eta_step=-1)

@@ -6,6 +6,7 @@ not print where eta enters; the noisy PSNRs of its Table II do: Var f = g / eta 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -18,10 +19,10 @@ from degrade.models.poisson_gaussian import reference as poisson_gaussian
 from degrade.ops.poisson_constants import LARGEST_RATE
 from degrade.parameters import Parameter, Parameters, ParameterTable
 from degrade.rng import keyed
-from degrade.settings import Span, choice, drawn, ends, fixed, uniform
+from degrade.settings import Span, choice, drawn, ends, fixed, uniform, whole
 
 _PER_LEVEL, _GREY = "photons per grey level", "grey levels"
-_ELECTRONIC = "standard deviation of the electronic noise"
+_MOST_STEPS = 2**24  # finer ones float32 cannot tell apart
 
 PARAMETERS = ParameterTable(
     Parameter("eta", "photons counted", (1e-3, 1e6), _PER_LEVEL, stage="photons"),
@@ -71,6 +72,10 @@ class PoissonGaussian(Degradation):
         levels: Annotated[
             float, fixed((1.0, 65535.0), _GREY, "grey level of full white: the scale of eta and sigma")
         ] = 255.0,
+        eta_step: Annotated[
+            float, fixed((0.0, 1e6), _PER_LEVEL, "draw low, low + step, low + 2 step, ... of eta alone; 0 draws any")
+        ] = 0.0,
+        sigma_step: Annotated[float, fixed((0.0, 65535.0), _GREY, "the same for sigma; 0 draws any")] = 0.0,
     ) -> None:
         super().__init__(name, citation, validate, locals())
         most = ends(self.settings["eta"])[1] * self.levels
@@ -98,10 +103,17 @@ class PoissonGaussian(Degradation):
 
     def _draw(self, keys: Tensor, height: int, width: int) -> Parameters:
         u = keyed.uniforms(keys, {"eta": 1, "sigma": 1})
-        drawn: Parameters = {
-            name: uniform(self.settings[name], u[name][:, 0]).to(torch.float32) for name in ("eta", "sigma")
-        }
+        drawn: Parameters = {name: self._level(name, u[name][:, 0]) for name in ("eta", "sigma")}
         return drawn | {"noise_key": keyed.fold_in(keys, "noise")}
+
+    def _level(self, name: str, u: Tensor) -> Tensor:
+        """eta or sigma from `u` in [0, 1): uniform over its range, or over the steps in it."""
+        low, high = ends(self.settings[name])
+        step = ends(self.settings[f"{name}_step"])[0]
+        if (high - low) > _MOST_STEPS * step:
+            return uniform(self.settings[name], u).to(torch.float32)
+        last = math.floor((high - low) / step + 1e-6) if step else 0  # 1.4 / 0.1 is a little less than 14
+        return (low + step * whole(0, last, u)).to(torch.float32)
 
     def _define(self, call: Call) -> Tensor:
         p = call.parameters
