@@ -19,6 +19,10 @@ from degrade.settings import closest
 from degrade.text import TextError, convert, line_of, parse_toml, read_text, shown
 from enhance.holdout import GROUP
 from enhance.option_fields import Option, documented, option, options_of
+from enhance.trainers import TRAINERS
+from enhance.trainers.former import upgraded
+from enhance.trainers.presets import NAMES as NAMES_OF_PRESETS
+from enhance.trainers.presets import preset
 from enhance.training import Options
 
 from .mapping import HELP
@@ -37,6 +41,13 @@ class Data:
 
     network: str | None = option(None, "Name of the trainer.", argument=True)
     source: str | None = option(None, "Good images.", argument=True)
+    preset: str | None = option(
+        None,
+        "Settings that belong together, which other options change: paper, as published; released, as the authors' "
+        "code; small, for a hundred images and a CPU.",
+        choices=NAMES_OF_PRESETS,
+        default_text="paper",
+    )
     unpaired: str | None = option(None, "Real bad images, for trainers that take some: as SOURCE.", metavar="LOW")
     low_recipe: str | None = option(
         None,
@@ -110,6 +121,14 @@ class RunFile:
             told.pop("epochs", None)
         return RunFile(told, config)
 
+    def with_preset(self, network: str | None) -> RunFile:
+        """These options over those of their preset, if they name one and the network has it; ValueError if not."""
+        name = self.told.get("preset")
+        if name is None or network is None or network not in TRAINERS:
+            return self
+        chosen = preset(network, name, TRAINERS[network].config_class)
+        return RunFile(dict(chosen.options), dict(chosen.config)).merged(self)
+
     def to_toml(self) -> str:
         """TOML text for `read`."""
         told = {name: self.told[name] for name in NAMES if name in self.told}
@@ -148,4 +167,4 @@ def read(path: Path, argument: str) -> RunFile:
         raise Refusal(argument, f"cannot read {str(path)!r}: {error.strerror}") from None
     except TextError as error:
         raise Refusal(argument, f"{str(path)!r}: {error}") from None
-    return RunFile(values, config)
+    return RunFile(values, upgraded(values.get("network", ""), config))

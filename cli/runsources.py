@@ -25,7 +25,7 @@ from .problems import reason
 from .runfile import OPTIONS, RunFile
 
 _SHOWN = 5
-_FIXED = {"hold_out": "split", "group": "split", "low_recipe": "recipe", "prepare": "preparation"}
+_FIXED = {"hold_out": "split", "group": "split", "low_recipe": "recipe", "prepare": "preparation", "preset": "preset"}
 """Options that a run keeps, and what they decide."""
 
 

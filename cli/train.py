@@ -111,6 +111,7 @@ def train_command(
     _read_low_recipe(given.told)
     runfile.check(given.told)
     base = _base(out, config, resume)
+    given = _with_preset(given, given.told.get("network", base.told.get("network")), "--preset")
     if resume and out is not None and is_begun(out):
         keep_split(base, given)
     run = base.merged(given)
@@ -189,7 +190,17 @@ def _base(out: Path | None, config: Path | None, resume: bool) -> RunFile:
     base = RunFile(dict(DEFAULTS))
     if resume and config is None and out is not None and (out / RECORD).exists():
         config = out / RECORD
-    return base.merged(runfile.read(config, "--config")) if config is not None else base
+    if config is None:
+        return base
+    found = runfile.read(config, "--config")
+    return base.merged(_with_preset(found, found.told.get("network"), "--config"))
+
+
+def _with_preset(run: RunFile, network: str | None, argument: str) -> RunFile:
+    try:
+        return run.with_preset(network)
+    except ValueError as error:
+        raise Refusal(argument, str(error)) from None
 
 
 def _fields(changes: tuple[str, ...], steps: int | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Nothing in it is trusted: the network of its configuration is compared with the 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from enhance.configuration import plain
 from enhance.networks.base import EnhancementNetwork
 from enhance.tensorfile import TensorFileError, pack, read_tensors
 from enhance.trainers import Trainer, trainer
+from enhance.trainers.former import upgraded
 
 WEIGHTS = "weights.safetensors"
 BEST = "best.safetensors"
@@ -153,12 +155,13 @@ def load_weights(trainer: Trainer, weights: Weights, average: nn.Module | None, 
     name = os.fspath(path)
     if weights.trainer != trainer.name:
         raise CheckpointError(f"{name!r} is a run of {weights.trainer!r}, not of {trainer.name!r}")
-    ours = json.loads(json.dumps(plain(trainer.config)))
-    for field, value in ours.items():
-        if field != "steps" and weights.config.get(field) != value:
+    fields = dataclasses.fields(trainer.config)
+    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    theirs = json.loads(json.dumps({**defaults, **upgraded(weights.trainer, weights.config)}))
+    for field, value in json.loads(json.dumps(plain(trainer.config))).items():
+        if field != "steps" and theirs.get(field) != value:
             raise CheckpointError(
-                f"{name!r} was begun with {field} = {shown(weights.config.get(field))}: "
-                f"it cannot go on with {shown(value)}"
+                f"{name!r} was begun with {field} = {shown(theirs.get(field))}: it cannot go on with {shown(value)}"
             )
     _load(trainer.networks, weights.networks, path)
     if average is not None:
@@ -172,7 +175,7 @@ def _trainer(weights: Weights, file: Path, device: torch.device | None) -> Train
         raise CheckpointError(f"{name!r}: its configuration cannot be used: recipe is the name of a file")
     try:
         with device or torch.device("cpu"):
-            made = trainer(weights.trainer, **weights.config)
+            made = trainer(weights.trainer, **upgraded(weights.trainer, weights.config))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{name!r}: its configuration cannot be used: {reason}") from None

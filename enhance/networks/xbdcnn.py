@@ -22,7 +22,8 @@ class XBDCNNOutput(NamedTuple):
 
     With `maps="levels"`, levels are (B, 2, H, W): the Gaussian part sigma / 255 and the Poisson part 1 / sqrt(255 eta),
     its standard deviation in white. With `maps="pixel"` they are (B, C, H, W): the standard deviation of each pixel,
-    sqrt(x / (255 eta) + (sigma / 255)²). All at least 0.
+    sqrt(x / (255 eta) + (sigma / 255)²). With `maps="eta"` they are (B, 2, H, W): sigma / 255 and eta itself, which
+    falls where the noise grows, as in the released code. All at least 0.
     """
 
     image: Tensor
@@ -38,6 +39,11 @@ class XBDCNN(EnhancementNetwork):
         level_width: maps of the level estimation.
         maps: what the levels are, see `XBDCNNOutput`. The paper has two maps and does not define the Poisson one.
         nle: False leaves the estimation out and gives the denoiser nothing but the image (the row "w/o NLE").
+        share_layers: the second, third and fourth layer of the level estimation have one set of weights, as in the
+            released code (10,146 parameters instead of 28,642); the paper has five layers.
+        last_kernel: side of the denoiser's last convolution, 3 (paper) or 1 (released code).
+
+    The released network predicts the noise and subtracts it: the same network up to the sign of its last layer.
 
     >>> image, levels = XBDCNN(width=4, level_width=4)(torch.rand(2, 1, 16, 16))
     >>> image.shape, levels.shape
@@ -57,15 +63,18 @@ class XBDCNN(EnhancementNetwork):
         channels: int = 1,
         width: int = 64,
         level_width: int = 32,
-        maps: Literal["levels", "pixel"] = "levels",
+        maps: Literal["levels", "eta", "pixel"] = "levels",
         nle: bool = True,
+        share_layers: bool = False,
+        last_kernel: int = 3,
     ) -> None:
         super().__init__(channels)
-        check_one_of("maps", maps, ("levels", "pixel"))
-        count = 2 if maps == "levels" else channels
+        check_one_of("maps", maps, ("levels", "eta", "pixel"))
+        check_one_of("last_kernel", last_kernel, (1, 3))
+        count = channels if maps == "pixel" else 2
         check_whole("level_width", level_width)
-        self.nle = NoiseLevelEstimation(channels, level_width, count) if nle else None
-        self.nbd = NonBlindDenoiser(channels, count if nle else 0, check_whole("width", width))
+        self.nle = NoiseLevelEstimation(channels, level_width, count, share_layers) if nle else None
+        self.nbd = NonBlindDenoiser(channels, count if nle else 0, check_whole("width", width), last_kernel)
 
     def forward(self, image: Tensor) -> XBDCNNOutput:
         """(B, C, H, W) in [0, 1] -> the denoised image and the levels; sides multiples of 4."""
@@ -81,9 +90,12 @@ class NoiseLevelEstimation(nn.Module):
     The last one starts with small weights and a bias of 0.05, so that no map is dead at birth, as happens to CBDNet's.
     """
 
-    def __init__(self, channels: int, width: int, maps: int) -> None:
+    def __init__(self, channels: int, width: int, maps: int, share_layers: bool = False) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_conv(channels if n == 0 else width, width) for n in range(4))
+        self.layers = nn.ModuleList(
+            _conv(channels if n == 0 else width, width) for n in range(2 if share_layers else 4)
+        )
+        self._order = (1, 1, 1) if share_layers else (1, 2, 3)
         self.last = _conv(width, maps)
         nn.init.normal_(self.last.weight, 0.0, 1e-3)
         nn.init.constant_(_bias(self.last), FIRST_LEVEL)
@@ -91,8 +103,8 @@ class NoiseLevelEstimation(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, maps, H, W), at least 0."""
         first = x = F.relu(self.layers[0](image))
-        for layer in self.layers[1:]:
-            x = F.relu(layer(x))
+        for number in self._order:
+            x = F.relu(self.layers[number](x))
         return F.relu(self.last(x + first))
 
 
@@ -102,13 +114,13 @@ class NonBlindDenoiser(nn.Module):
     Down by 2 x 2 means, up by 2 x 2 transposed convolutions, skips added, ReLU after all convolutions but the last.
     """
 
-    def __init__(self, channels: int, maps: int, width: int) -> None:
+    def __init__(self, channels: int, maps: int, width: int, last_kernel: int = 3) -> None:
         super().__init__()
         a, b, c = width, 2 * width, 4 * width
         self.encode = nn.ModuleList([_convs(channels + maps, a, 2), _convs(a, b, 3), _convs(b, c, 6)])
         self.enlarge = nn.ModuleList([nn.ConvTranspose2d(c, b, 2, 2), nn.ConvTranspose2d(b, a, 2, 2)])
         self.decode = nn.ModuleList([_convs(b, b, 3), _convs(a, a, 2)])
-        self.last = _conv(a, channels)
+        self.last = nn.Conv2d(a, channels, last_kernel, padding=last_kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C + maps, H, W) -> (B, C, H, W); sides multiples of 4."""

@@ -10,7 +10,9 @@ import torch
 
 from degrade.settings import closest
 from enhance.configuration import read_config
+from enhance.trainers import presets
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater, frozen
+from enhance.trainers.presets import PAPER
 
 __all__ = ["TRAINERS", "Config", "Losses", "Sources", "Trainer", "Updater", "frozen", "trainer"]
 
@@ -47,15 +49,17 @@ class _Lazy(Mapping[str, type[Trainer]]):
 TRAINERS: Mapping[str, type[Trainer]] = _Lazy()
 
 
-def trainer(name: str, /, **config: Any) -> Trainer:
+def trainer(name: str, /, *, preset: str = PAPER, **config: Any) -> Trainer:
     """Make a trainer with new weights from its configuration's seed, the same on every machine.
 
     Args:
         name: pcenet, zhao, magenet, xbdcnn or sspnet.
-        config: fields of the trainer's configuration that differ from its defaults.
+        preset: "paper", "released" or "small": see `enhance.trainers.presets`, which also lists the options of a run
+            that belong to it.
+        config: fields of the trainer's configuration that differ from the preset's.
 
     Raises:
-        ValueError: an unknown name or field, a value that is not allowed, or more than `LARGEST` weights.
+        ValueError: an unknown name, preset or field, a value that is not allowed, or more than `LARGEST` weights.
 
     >>> trainer("xbdcnn", width=4, level_width=4, steps=100).config.batch_size
     32
@@ -63,7 +67,8 @@ def trainer(name: str, /, **config: Any) -> Trainer:
     if name not in TRAINERS:
         raise ValueError(f"unknown trainer {name!r}{closest(name, TRAINERS)}")
     kind = TRAINERS[name]
-    settings = read_config(kind.config_class, config)
+    chosen = presets.preset(name, preset, kind.config_class).config
+    settings = read_config(kind.config_class, {**chosen, **config})
     with torch.device("meta"):  # takes no memory
         count = sum(weight.numel() for weight in kind(settings).networks.parameters())
     if count > LARGEST:

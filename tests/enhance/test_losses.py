@@ -180,15 +180,40 @@ def test_mse_ssim(shape: tuple[int, ...]) -> None:
     assert close(losses.mse_ssim(denoised, clean), 0.4 * ((x - y) ** 2).mean() + 0.6 * (1 - ssim.mean()))
 
 
+def test_mse_ssim_of_other_ranges() -> None:
+    """The squared error in grey levels; SSIM's constants of range 255 on data of range 1, as in the released code."""
+    x, y = random(2, 1, 20, 24), random(2, 1, 20, 24, seed=1)
+    error = ((x - y).numpy() ** 2).mean()
+    assert close(losses.mse_ssim(x, y, (1.0, 0.0), grey=255), 255**2 * error)
+    mx, my, vx, vy, cov = ssim_parts(x.numpy(), y.numpy())
+    c1, c2 = 2.55**2, 7.65**2
+    inert = ((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean()
+    assert close(losses.mse_ssim(x, y, (0.0, 1.0), ssim_range=255), 1 - inert)
+    assert 1 - inert < 0.02 < float(losses.mse_ssim(x, y, (0.0, 1.0)))
+
+
+def test_the_released_level_losses() -> None:
+    true, estimated = random(3, 2, 6, 6), random(3, 2, 6, 6, seed=1)
+    error = (true - estimated).numpy()
+    hinge = (np.abs(0.3 - np.maximum(error, 0)) * error**2).mean()
+    assert close(losses.asymmetric_level(estimated, true, form="hinge", grey=1), hinge)
+    one, three = (losses.level_total_variation(estimated, 1, per_batch=flag) for flag in (False, True))
+    assert close(three, 3 * float(one))
+    with pytest.raises(ValueError, match="form = 'hing': allowed is one of text, printed, hinge"):
+        losses.asymmetric_level(estimated, true, form="hing")  # type: ignore[arg-type]
+
+
 def test_asymmetric_level_costs_more_below_than_above() -> None:
     true, estimated = random(2, 2, 6, 6) / 10, random(2, 2, 6, 6, seed=1) / 10
     error = 255 * (estimated - true).numpy()
     assert close(losses.asymmetric_level(estimated, true), (np.where(error < 0, 0.7, 0.3) * error**2).mean())
     literal = (np.abs(0.3 - (error > 0)) * error**2).mean()
-    assert close(losses.asymmetric_level(estimated, true, literal=True), literal)
+    assert close(losses.asymmetric_level(estimated, true, form="printed"), literal)
     below, above = true - 0.01, true + 0.01
     assert losses.asymmetric_level(below, true) > 2 * losses.asymmetric_level(above, true)
-    assert 2 * losses.asymmetric_level(below, true, literal=True) < losses.asymmetric_level(above, true, literal=True)
+    assert 2 * losses.asymmetric_level(below, true, form="printed") < losses.asymmetric_level(
+        above, true, form="printed"
+    )
 
 
 def test_level_total_variation() -> None:

@@ -166,7 +166,7 @@ def test_what_enhance_refuses(name):
         ("zhao", {"blocks": -1}, "blocks = -1"),
         ("magenet", {"rsp": "unet"}, "rsp = 'unet': allowed is one of 'agnet', 'agnet-guided', None"),
         ("magenet", {"num_cab": True}, "num_cab = True"),
-        ("xbdcnn", {"maps": "both"}, "maps = 'both': allowed is one of 'levels', 'pixel'"),
+        ("xbdcnn", {"maps": "both"}, "maps = 'both': allowed is one of 'levels', 'eta', 'pixel'"),
         ("xbdcnn", {"level_width": 0}, "level_width = 0"),
         ("sspnet", {"depths": (1, 1, 1)}, "depths = (1, 1, 1): allowed are 4 whole numbers"),
         ("sspnet", {"decoder": (1, 1, 1, 1, 0)}, "decoder = (1, 1, 1, 1, 0): allowed are 5 whole numbers"),

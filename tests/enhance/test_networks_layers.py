@@ -159,6 +159,20 @@ def test_xbdcnn_adds_a_residual_that_knows_the_levels():
         torch.testing.assert_close(net(image).image, image + 0.25)
 
 
+def test_xbdcnn_as_released():
+    """The numbers of parameters of the group's code."""
+    with torch.device("meta"):
+        net = enhance.network("xbdcnn", maps="eta", share_layers=True, last_kernel=1)
+    counts = [sum(p.numel() for p in part.parameters()) for part in (net.nle, net.nbd)]
+    assert counts == [10_146, 4_334_017]
+    one = tiny("xbdcnn", 1, share_layers=True)
+    image = images(1, 1, 32, 32)
+    first = x = torch.relu(one.nle.layers[0](image))
+    for _ in range(3):
+        x = torch.relu(one.nle.layers[1](x))
+    torch.testing.assert_close(one.nle(image), torch.relu(one.nle.last(x + first)))
+
+
 def test_xbdcnn_options():
     image = images(2, 3, 32, 32)
     assert tiny("xbdcnn", 3)(image).levels.shape == (2, 2, 32, 32)

@@ -89,7 +89,23 @@ class TestSteps:
         _, _, plain = one_step(ssim_loss=False)
         _, _, whole = one_step(mse=0.4, ssim=0.0)
         torch.testing.assert_close(plain["denoising"], whole["denoising"])
-        assert float(one_step()[2]["denoising"]) > 2 * float(plain["denoising"])
+        bare, both = (one_step(ssim_loss=flag, mse_grey=1)[2]["denoising"] for flag in (False, True))
+        assert float(both) > 2 * float(bare)  # with the squared error on [0, 1] SSIM does the work
+        torch.testing.assert_close(plain["denoising"], 255**2 * bare)
+
+    def test_losses_on_residuals(self):
+        """The squared error does not see it, SSIM does."""
+        image, residual = (one_step(loss_on=on, mse=1, ssim=0)[2]["denoising"] for on in ("image", "residual"))
+        torch.testing.assert_close(image, residual)
+        image, residual = (one_step(loss_on=on, mse=0, ssim=1)[2]["denoising"] for on in ("image", "residual"))
+        assert abs(float(image) - float(residual)) > 0.1
+
+    def test_the_released_maps(self):
+        made, batch, losses = one_step(maps="eta")
+        target = made._target(batch)
+        torch.testing.assert_close(target[:, 1, 0, 0], batch.parameters["eta"])
+        torch.testing.assert_close(target[:, 0, 0, 0], batch.parameters["sigma"] / 255)
+        assert torch.isfinite(losses["level"])
 
     def test_detached_levels_learn_from_their_own_loss_alone(self):
         assert norm(one_step(detach_level=True, level=0, smoothness=0)[0].network.nle) == 0
@@ -146,7 +162,7 @@ class TestConfigurations:
             ({"batch_size": True}, "batch_size = True: allowed is a whole number"),
             ({"crop": "64.5"}, "crop = '64.5': allowed is a whole number or none"),
             ({"nle": "maybe"}, "nle = 'maybe': allowed is true or false"),
-            ({"maps": "level"}, "maps = 'level': allowed is 'levels' or 'pixel'"),
+            ({"maps": "level"}, "maps = 'level': allowed is 'levels' or 'eta' or 'pixel'"),
             ({"size": "1,2,3"}, "allowed is a whole number or 2 times a whole number or none"),
             ({"mse": "nan"}, "mse = 'nan': allowed is a number"),
             ({"recipe": "cofe-net"}, "learns the levels of Poisson-Gaussian noise"),

@@ -4,8 +4,16 @@ from degrade.models.xray.model import (
     PoissonGaussian,
     from_detector,
     noise_level_maps,
+    released_level_maps,
     standard_deviation_map,
     to_detector,
 )
 
-__all__ = ["PoissonGaussian", "from_detector", "noise_level_maps", "standard_deviation_map", "to_detector"]
+__all__ = [
+    "PoissonGaussian",
+    "from_detector",
+    "noise_level_maps",
+    "released_level_maps",
+    "standard_deviation_map",
+    "to_detector",
+]

@@ -140,6 +140,16 @@ def noise_level_maps(parameters: Parameters, height: int, width: int, levels: fl
     return maps[:, :, None, None].expand(-1, -1, height, width)
 
 
+def released_level_maps(parameters: Parameters, height: int, width: int, levels: float = 255.0) -> Tensor:
+    """The two maps that the group's released code learns: sigma / 255, and eta as it is, in photons per level of 255.
+
+    Arguments as of `noise_level_maps`; (B, 2, H, W). The second falls where the noise grows.
+    """
+    eta, sigma = parameters["eta"], parameters["sigma"]
+    maps = torch.stack((sigma / levels, eta * levels / 255), dim=1)
+    return maps[:, :, None, None].expand(-1, -1, height, width)
+
+
 def standard_deviation_map(image: Tensor, parameters: Parameters, levels: float = 255.0) -> Tensor:
     """sqrt(x / (levels eta) + (sigma / levels)^2) for each pixel x: the noise before clipping.
 
