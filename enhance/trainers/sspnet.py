@@ -34,6 +34,8 @@ class SSPConfig(Config):
         lr_start: learning rate of the first step (paper).
         warm_up: steps from `lr_start` to `lr` (paper).
         halve_every: steps until the learning rate is halved: 15 epochs (paper) of 85 steps.
+        lambda1, lambda2: weights of the adversarial losses of the branch fed with bad and of that fed with good images
+            (paper: 0.6, 0.4).
         texture: form of the texture loss: "structure" (StillGAN), "cs", or "contrast", the paper's equation 4 to the
             letter, to which a negative is as good as the image.
         texture_weight: of the sum over the two branches, alpha (paper, garbled; the value is
@@ -57,6 +59,8 @@ class SSPConfig(Config):
     lr_start: float = 3e-5
     warm_up: int = 500
     halve_every: int = 1_275
+    lambda1: float = 0.6
+    lambda2: float = 0.4
     texture: Literal["structure", "cs", "contrast"] = "structure"
     texture_weight: float = 5.0
     illumination_weight: float = 1.0
@@ -94,6 +98,10 @@ class SSPTrainer(Trainer):
     def enhancer(self) -> SSPGenerator:
         return self._enhance
 
+    @property
+    def _branches(self) -> tuple[float, float]:
+        return self.config.lambda1, self.config.lambda2
+
     def stream(self, sources: Sources, **placing: Any) -> UnpairedStream:
         return unpaired(self.name, sources, self.config, vflip=True, **placing)
 
@@ -104,7 +112,7 @@ class SSPTrainer(Trainer):
             losses = self._generator_losses(low, high, enhanced, rebuilt)
         update("generator", losses["generator"])
         losses["discriminator"] = ssp_discriminator(
-            self._judge(high), self._judge(enhanced.detach()), self._judge(rebuilt.detach())
+            self._judge(high), self._judge(enhanced.detach()), self._judge(rebuilt.detach()), self._branches
         )
         update("discriminator", losses["discriminator"])
         return {name: loss.detach() for name, loss in losses.items()}
@@ -112,7 +120,7 @@ class SSPTrainer(Trainer):
     def _generator_losses(self, low: Tensor, high: Tensor, enhanced: Tensor, rebuilt: Tensor) -> Losses:
         """The generator's total under `generator`, and its terms; the discriminator is frozen."""
         config = self.config
-        losses = {"adversarial": ssp_generator(self._judge(enhanced), self._judge(rebuilt))}
+        losses = {"adversarial": ssp_generator(self._judge(enhanced), self._judge(rebuilt), self._branches)}
         total = losses["adversarial"]
         if config.texture_weight:
             pairs = ((enhanced, low), (rebuilt, high))

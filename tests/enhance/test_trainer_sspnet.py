@@ -41,6 +41,14 @@ def test_switches():
         tiny(texture="colour")
 
 
+def test_weights_of_the_branches():
+    """Of both adversarial losses; nothing is left of a branch that weighs 0."""
+    both, first, second = (first_losses(lambda1=a, lambda2=b) for a, b in ((2.0, 3.0), (1.0, 0.0), (0.0, 1.0)))
+    assert both["adversarial"] == pytest.approx(2 * first["adversarial"] + 3 * second["adversarial"], rel=1e-5)
+    assert both["discriminator"] > 2 * max(first["discriminator"], second["discriminator"])
+    assert SSPConfig().lambda1 + SSPConfig().lambda2 == 1
+
+
 def test_discriminators():
     literal, usual = (tiny(d_layers=layers).networks["judge"] for layers in (1, 3))
     convolutions = [sum(isinstance(part, torch.nn.Conv2d) for part in net.modules()) for net in (literal, usual)]
