@@ -9,10 +9,10 @@ import torch
 
 from degrade.text import TextError
 from enhance.baselines import BASELINES, baseline
-from enhance.holdout import read_ids
+from enhance.holdout import Ids, read_ids
 from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
-from enhance.training.rundir import HELD_OUT
+from enhance.training.rundir import HELD_OUT, TEST
 
 from .options import Refusal
 from .problems import reason
@@ -47,11 +47,17 @@ def open_network(text: str, device: torch.device, argument: str) -> EnhancementN
         raise Refusal(argument, reason(error, text)) from None
 
 
-def read_held_out(run: Path, argument: str) -> set[str]:
-    """Ids of the images that a run holds out of its training."""
+def read_held_out(run: Path, argument: str, everything: bool = False) -> set[str]:
+    """Ids of the images that a run keeps for tests, or if it keeps none that it validates on; `everything`: both."""
     file = run / HELD_OUT
     try:
         held = read_ids(file)
+        if (run / TEST).exists():
+            file = run / TEST
+            tested = read_ids(file)
+            if not everything:
+                return {*tested.high, *tested.low}
+            held = Ids([*held.high, *tested.high], [*held.low, *tested.low])
     except OSError as error:
         missing = f"{str(run)!r} is no run of 'enhance train': it has no {file.name} of one"
         raise Refusal(argument, missing if isinstance(error, FileNotFoundError) else reason(error)) from None

@@ -68,6 +68,20 @@ class Data:
         least=0,
         below=1,
     )
+    split: str | None = option(
+        None,
+        "Shares to train on, validate on and test with, instead of --hold-out; drawn by the seed, by patient.",
+        metavar="TRAIN:VALIDATE:TEST",
+    )
+    train: str | None = option(
+        None, "Ids to train on, a text file with one a line.", metavar="FILE", default_text="all others"
+    )
+    validate: str | None = option(None, "Ids to validate on, likewise, instead of --hold-out.", metavar="FILE")
+    test: str | None = option(
+        None,
+        "Ids to test with, likewise: neither trained nor validated on, and what --held-out measures.",
+        metavar="FILE",
+    )
     group: str = option(
         GROUP,
         "What names the patient in an id: its parentheses catch it, an id without a match is one by itself.",
@@ -80,6 +94,9 @@ OPTIONS: dict[str, Option] = {one.key: one for kind in (Data, Options) for one i
 """All options beside the trainer's configuration, by key, in the order of the file."""
 
 NAMES = tuple(OPTIONS)
+
+LENGTHS = ("steps", "epochs")
+"""Fields of the configuration that say how long a run is; so does the option "epochs"."""
 
 DEFAULTS: Told = {
     **{one.key: one.default for one in options_of(Data) if one.default is not None},
@@ -113,13 +130,12 @@ class RunFile:
     config: Told = field(default_factory=dict)
 
     def merged(self, over: RunFile) -> RunFile:
-        """These options, replaced by those of `over`. Of epochs and steps only the one given last is kept."""
-        told, config = self.told | over.told, self.config | over.config
-        if "epochs" in over.told and "steps" not in over.config:
-            config.pop("steps", None)
-        if "steps" in over.config and "epochs" not in over.told:
+        """These options, replaced by those of `over`. Of lengths of the run only those given last are kept."""
+        told, config = dict(self.told), dict(self.config)
+        if "epochs" in over.told or "epochs" in over.config or "steps" in over.config:
             told.pop("epochs", None)
-        return RunFile(told, config)
+            config = {name: value for name, value in config.items() if name not in LENGTHS}
+        return RunFile(told | over.told, config | over.config)
 
     def with_preset(self, network: str | None) -> RunFile:
         """These options over those of their preset, if they name one and the network has it; ValueError if not."""

@@ -13,10 +13,11 @@ from degrade.recipes import recipe as open_recipe
 from degrade.stream import Source, SourceError, open_source
 from degrade.text import LARGEST_FILE, TextError, shown
 from enhance.holdout import Ids, hold_out, in_halves, read_ids, split_again
+from enhance.splits import Parts, by_ids, by_shares, read_id_list, read_shares
 from enhance.trainers import Sources, Trainer
 from enhance.training.processes import is_first
 from enhance.training.run_checkpoints import candidates, has_begun
-from enhance.training.rundir import HELD_OUT, TRAINED_ON
+from enhance.training.rundir import HELD_OUT, TEST, TRAINED_ON
 
 from .failures import say
 from .mapping import open_mapped
@@ -25,7 +26,13 @@ from .problems import reason
 from .runfile import OPTIONS, RunFile
 
 _SHOWN = 5
-_FIXED = {"hold_out": "split", "group": "split", "low_recipe": "recipe", "prepare": "preparation", "preset": "preset"}
+_FIXED = {
+    "hold_out": "split",
+    "group": "split",
+    "low_recipe": "recipe",
+    "prepare": "preparation",
+    "preset": "preset",
+} | dict.fromkeys(("split", "train", "validate", "test"), "split")
 """Options that a run keeps, and what they decide."""
 
 
@@ -84,17 +91,15 @@ def read_split(sources: Sources, run: RunFile, seed: int, out: Path, given: RunF
     """Split the sources of a new run, or repeat the split of a resumed one, whose new options are `given`."""
     is_halved = sources.low_recipe is not None and sources.low is None
     if given is None or not is_begun(out):
-        try:
-            share = run.told["hold_out"]
-            sources = in_halves(sources, seed, run.told["group"]) if is_halved else sources
-            on, held = hold_out(sources, share, seed, run.told["group"]) if share else (sources, None)
-        except ValueError as error:
-            raise Refusal("--hold-out", str(error)) from None
-        return Split(on, held, {HELD_OUT: Ids.of(held).to_json(), **_trained_on(on)})
+        parts = _parts(sources, run, seed, is_halved)
+        tested = {} if parts.test is None else {TEST: Ids.of(parts.test).to_json()}
+        files = {HELD_OUT: Ids.of(parts.validate).to_json(), **tested, **_trained_on(parts.train)}
+        return Split(parts.train, parts.validate, files)
     try:
         trained = read_ids(out / TRAINED_ON) if (out / TRAINED_ON).exists() else None  # older runs have none
         sources = replace(sources, low=sources.high) if is_halved else sources
-        on, held, added = split_again(sources, read_ids(out / HELD_OUT), trained)
+        kept = read_ids(out / TEST) if (out / TEST).exists() else None
+        on, held, added = split_again(sources, read_ids(out / HELD_OUT), trained, kept)
     except SourceError as error:
         raise Refusal("SOURCE", str(error)) from None
     except (TextError, OSError) as error:
@@ -106,6 +111,36 @@ def read_split(sources: Sources, run: RunFile, seed: int, out: Path, given: RunF
         names = ", ".join(map(shown, added[:_SHOWN])) + (", ..." if len(added) > _SHOWN else "")
         say(f"{len(added)} images have been added since the run began, which goes on without: {names}", err=True)
     return Split(on, held, {} if trained is not None else _trained_on(on))
+
+
+def _parts(sources: Sources, run: RunFile, seed: int, is_halved: bool) -> Parts:
+    """Split the images of a new run as its options say."""
+    told, argument = run.told, "--hold-out"
+    lists = {name: told[name] for name in ("train", "validate", "test") if name in told}
+    if lists and "split" in told:
+        raise Refusal("--split", f"{told['split']!r}: --{next(iter(lists))} says the same thing: give one of them")
+    try:
+        sources = in_halves(sources, seed, told["group"]) if is_halved else sources
+        if lists:
+            argument = "--" + ", --".join(lists)
+            return by_ids(sources, **{name: _id_list(path, f"--{name}") for name, path in lists.items()})
+        if "split" in told:
+            argument = "--split"
+            return by_shares(sources, read_shares(told["split"]), seed, told["group"])
+        share = told["hold_out"]
+        on, held = hold_out(sources, share, seed, told["group"]) if share else (sources, None)
+        return Parts(on, held, None)
+    except ValueError as error:
+        raise Refusal(argument, str(error)) from None
+
+
+def _id_list(path: str, argument: str) -> list[str]:
+    try:
+        return read_id_list(path)
+    except OSError as error:
+        raise Refusal(argument, f"cannot read {path!r}: {error.strerror or error}") from None
+    except TextError as error:
+        raise Refusal(argument, f"{path!r}: {error}") from None
 
 
 def _trained_on(sources: Sources) -> dict[str, str]:

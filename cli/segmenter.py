@@ -118,6 +118,6 @@ def _without(found: stream.Source, run: Path | None) -> stream.Source:
     if run is None:
         return found
     try:
-        return found.subset(set(found.ids) - read_held_out(run, "--without"))
+        return found.subset(set(found.ids) - read_held_out(run, "--without", everything=True))
     except stream.SourceError as error:
         raise Refusal("SOURCE", str(error)) from None

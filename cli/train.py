@@ -26,7 +26,7 @@ from . import runfile
 from .failures import FAILED, Failures, say
 from .options import Refusal
 from .problems import reason
-from .runfile import DEFAULTS, OPTIONS, Data, RunFile
+from .runfile import DEFAULTS, LENGTHS, OPTIONS, Data, RunFile
 from .runflags import flags_of
 from .runsources import is_begun, keep_split, low_recipe, read_sources, read_split
 from .sources import PAIRS_HELP, SOURCE_HELP
@@ -47,7 +47,7 @@ RUN becomes
   log.jsonl             losses, rates and speed every --log-every steps; PSNR and SSIM of each validation
   samples/              a picture per validation, each row: degraded, enhanced, clean
   run.toml              all options of the run; --config reads it
-  held_out.json         ids of the images held out; trained_on.json: of the others
+  held_out.json         ids of the images validated on; trained_on.json: trained on; test.json: with --split or --test
 
 \b
 Examples:
@@ -70,7 +70,10 @@ Exit status:
 @flags_of(Data)
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), help="The folder of the run.")
 @click.option(
-    "--steps", type=click.IntRange(1, 10**12), metavar="N", help="Length of the run in steps.  [default: as published]"
+    "--steps",
+    type=click.IntRange(1, 10**12),
+    metavar="N",
+    help="Length of the run in steps.  [default: the published epochs of the images to train on]",
 )
 @click.option(
     "--set",
@@ -242,7 +245,7 @@ def _read_low_recipe(told: dict[str, Any]) -> None:
 
 
 def _is_told(name: str, run: RunFile) -> bool:
-    return name != "steps" or "epochs" not in run.told
+    return name not in LENGTHS or "epochs" not in run.told
 
 
 def _options(run: RunFile, given: RunFile) -> Options:

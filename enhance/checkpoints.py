@@ -27,7 +27,7 @@ from enhance.configuration import plain
 from enhance.networks.base import EnhancementNetwork
 from enhance.tensorfile import TensorFileError, pack, read_tensors
 from enhance.trainers import Trainer, trainer
-from enhance.trainers.former import upgraded
+from enhance.trainers.former import upgraded, without_former
 
 WEIGHTS = "weights.safetensors"
 BEST = "best.safetensors"
@@ -159,7 +159,7 @@ def load_weights(trainer: Trainer, weights: Weights, average: nn.Module | None, 
     defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
     theirs = json.loads(json.dumps({**defaults, **upgraded(weights.trainer, weights.config)}))
     for field, value in json.loads(json.dumps(plain(trainer.config))).items():
-        if field != "steps" and theirs.get(field) != value:
+        if field not in ("steps", "epochs") and theirs.get(field) != value:
             raise CheckpointError(
                 f"{name!r} was begun with {field} = {shown(theirs.get(field))}: it cannot go on with {shown(value)}"
             )
@@ -175,7 +175,7 @@ def _trainer(weights: Weights, file: Path, device: torch.device | None) -> Train
         raise CheckpointError(f"{name!r}: its configuration cannot be used: recipe is the name of a file")
     try:
         with device or torch.device("cpu"):
-            made = trainer(weights.trainer, **upgraded(weights.trainer, weights.config))
+            made = trainer(weights.trainer, **without_former(upgraded(weights.trainer, weights.config)))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{name!r}: its configuration cannot be used: {reason}") from None

@@ -42,11 +42,16 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "depths": _LAYERS,
     "d_layers": _LAYERS,
     "warm_up": (0, 10**12),
-    "halve_every": (1, 10**12),
+    "halve_epochs": (1e-3, 1e9),
+    "epochs": (1, 10**9),
 }
 """Smallest and largest allowed number of a configuration, by the name of the field. Useful networks are far smaller;
 larger numbers are slips, or come from a file that would take all memory."""
 _OTHERS = (-1e12, 1e12)
+FORMER: Mapping[str, tuple[str, str]] = {
+    "halve_every": ("halve_epochs", "it counted steps; its place has taken halve_epochs, which counts epochs"),
+}
+"""Former names of fields: the new name, and what to say."""
 
 
 def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
@@ -69,6 +74,8 @@ def read_config(kind: type[C], given: Mapping[str, Any]) -> C:
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     for name in given:
+        if name in FORMER and FORMER[name][0] in names:
+            raise ValueError(f"{name} = {shown(given[name])}: {FORMER[name][1]}")
         if name not in names:
             raise ValueError(f"unknown field {shown(name)}{closest(str(name)[:100], names)}")
     return kind(**{name: _read(name, value, hints[name]) for name, value in given.items()})

@@ -168,13 +168,16 @@ def read_ids(path: str | os.PathLike[str]) -> Ids:
     return Ids(found.high, found.low)
 
 
-def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sources, Sources | None, list[str]]:
+def split_again(
+    sources: Sources, held: Ids, trained: Ids | None, tested: Ids | None = None
+) -> tuple[Sources, Sources | None, list[str]]:
     """Apply the split of an existing run to its sources as they are now.
 
     Args:
         sources: all images; the same source twice where the run has two halves of one.
         held: ids that the run holds out.
         trained: ids that it trains on; None, for runs without that record, means all others.
+        tested: ids that are kept for tests, in neither of the other two.
 
     Returns:
         sources to train on, sources held out (None if empty), and ids of images that were added since the run began,
@@ -189,16 +192,17 @@ def split_again(sources: Sources, held: Ids, trained: Ids | None) -> tuple[Sourc
         source: Source | None = getattr(sources, name)
         ids = list(source.ids) if source is not None else []
         there, outside = set(ids), set(getattr(held, name))
-        inside = there - outside if trained is None else set(getattr(trained, name))
+        aside = set() if tested is None else set(getattr(tested, name))
+        inside = there - outside - aside if trained is None else set(getattr(trained, name))
         if missing := sorted((inside | outside) - there):
             title = source.title if source is not None else f"the {'good' if name == 'high' else 'bad'} images"
             raise SourceError(f"{title}: {len(missing)} images of the run are missing: {_names(missing)}")
         if source is not sources.low or source is not sources.high:
-            added += [id_ for id_ in ids if id_ not in inside and id_ not in outside]
+            added += [id_ for id_ in ids if id_ not in inside | outside | aside]
         for side, some in zip(sides, (inside, outside), strict=True):
             side.append(source.subset(some) if source is not None and some else None)
     if sources.low is sources.high:  # halves of one source
-        known = set().union(held.high, held.low, *((trained.high, trained.low) if trained is not None else ()))
+        known = {id_ for one in (held, trained, tested) if one is not None for id_ in (*one.high, *one.low)}
         added = [id_ for id_ in sources.high.ids if id_ not in known]
     (high, low), (held_high, held_low) = sides
     if high is None:

@@ -6,8 +6,8 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,6 +16,8 @@ from degrade.stream import Source
 from degrade.stream.base import Stream
 from enhance.configuration import check_bounds
 from enhance.networks.base import EnhancementNetwork
+
+StreamType = TypeVar("StreamType", bound=Stream[Any])
 
 Losses = dict[str, Tensor]
 """Losses of a step by name, detached scalars, for the log."""
@@ -54,7 +56,8 @@ class Config:
     Numbers beyond `enhance.configuration.BOUNDS` raise ValueError.
 
     Attributes:
-        steps: updates of the enhancing network in the whole run.
+        steps: updates of the enhancing network in the whole run; 0 follows from `epochs` and the number of images.
+        epochs: passes over the images to train on, where `steps` is 0.
         batch_size: images of a step on each process.
         size: side that images are resized to, pixels; of a pair, a random one between the two; None keeps theirs.
         crop: side of the random window that is cut out, pixels; None keeps the whole image.
@@ -64,7 +67,8 @@ class Config:
         seed: for the initial weights and for the stream.
     """
 
-    steps: int
+    steps: int = 0
+    epochs: int = 1
     batch_size: int
     size: int | tuple[int, int] | None
     crop: int | None
@@ -90,6 +94,7 @@ class Trainer(ABC):
         networks: every module with weights, saved and loaded together, on one device.
         optimizers: by name; each updates the parameters it was made with.
         maps: names of the source's maps that this configuration needs.
+        epoch_steps: steps of an epoch; 0 before `timed`.
     """
 
     name: ClassVar[str]
@@ -99,6 +104,7 @@ class Trainer(ABC):
     networks: nn.ModuleDict
     optimizers: dict[str, Optimizer]
     maps: tuple[str, ...] = ()
+    epoch_steps: int = 0
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -122,6 +128,16 @@ class Trainer(ABC):
     @abstractmethod
     def stream(self, sources: Sources, **placing: Any) -> Stream[Any]:
         """Batches to train on. `placing` goes to the stream: workers, device, rank, world_size, cache_bytes."""
+
+    def timed(self, stream: StreamType) -> StreamType:
+        """Note the steps of an epoch of a stream, take the steps of the run from them if it counts epochs; the stream.
+
+        The loop calls it; so do the five trainers in `stream`, so that loops of one's own have the schedules too.
+        """
+        self.epoch_steps = len(stream)
+        if not self.config.steps:
+            self.config = replace(self.config, steps=self.config.epochs * len(stream))
+        return stream
 
     @abstractmethod
     def step(self, batch: Any, number: int, update: Updater) -> Losses:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from enhance.configuration import FORMER
+
 _ALWAYS = ("steps", "batch_size", "recipe", "channels", "clip", "seed")
 """Fields that every complete configuration has had."""
 
@@ -24,3 +26,8 @@ def upgraded(trainer: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if not all(name in config for name in _ALWAYS):
         return dict(config)
     return {**_THEN.get(trainer, {}), **config}
+
+
+def without_former(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without fields that are gone, for networks that are only used, not trained on."""
+    return {name: value for name, value in config.items() if name not in FORMER}

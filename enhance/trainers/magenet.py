@@ -29,7 +29,7 @@ class MAGEConfig(Config):
     """Defaults: Guo et al., IEEE TMI 2023 ("paper"), whose text has lost its numbers; MPRNet's, mean teacher's or ours.
 
     Attributes:
-        steps: ours: 160 epochs of the paper's 10,000 images, 16 in a step.
+        epochs: 160 (ours); 100,000 steps of the paper's 10,000 images, 16 in a step.
         batch_size: pairs (paper).
         unlabelled_size: real images beside them, where some are given (paper).
         size, crop: pixels; images are resized to one size (paper), which MPRNet's is for.
@@ -56,7 +56,7 @@ class MAGEConfig(Config):
         checkpointing: less memory for a third more work.
     """
 
-    steps: int = 100_000
+    epochs: int = 160
     batch_size: int = 16
     unlabelled_size: int = 8
     size: int | tuple[int, int] | None = 256
@@ -127,10 +127,10 @@ class MAGETrainer(Trainer):
         config = self.config
         given: dict[str, Any] = {"drop_last": True, **placing}
         if sources.low is None:
-            return paired(sources, config, **given)
+            return self.timed(paired(sources, config, **given))
         if not config.teacher:
             raise ValueError("teacher = False: real bad images (low) are of no use without a teacher")
-        return MixedStream(
+        stream = MixedStream(
             sources.high,
             None if sources.pairs else config.recipe,
             sources.low,
@@ -142,6 +142,7 @@ class MAGETrainer(Trainer):
             seed=config.seed,
             **given,
         )
+        return self.timed(stream)
 
     def step(self, batch: Batch | MixedBatch, number: int, update: Updater) -> Losses:
         labelled = batch.labelled if isinstance(batch, MixedBatch) else batch

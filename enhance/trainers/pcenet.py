@@ -23,7 +23,7 @@ class PCEConfig(Config):
     """Defaults: Liu et al., MICCAI 2022 ("paper"), and where it is silent the released code ("code").
 
     Attributes:
-        steps: 200 epochs (paper) of EyeQ's 16,817 good images, four in a step.
+        epochs: 200 (paper); 840,800 steps of EyeQ's 16,817 good images, four in a step.
         batch_size: clean images; the network sees `batch_size * views` degraded ones in a step: 16 (paper).
         size: pixels; drawn from a range (code: one of 286, 306, 326, 346).
         crop: pixels (paper).
@@ -38,7 +38,7 @@ class PCEConfig(Config):
         width: channels of the first level (code).
     """
 
-    steps: int = 840_800
+    epochs: int = 200
     batch_size: int = 4
     size: int | tuple[int, int] | None = (286, 346)
     crop: int | None = 256
@@ -76,7 +76,7 @@ class PCETrainer(Trainer):
         if not config.seq and not sources.pairs:  # as many images as there would be degradations
             config = replace(config, batch_size=config.batch_size * config.views)
         views = config.views if config.seq or sources.pairs else 1
-        return paired(sources, config, views=views, hflip=True, vflip=True, drop_last=True, **placing)
+        return self.timed(paired(sources, config, views=views, hflip=True, vflip=True, drop_last=True, **placing))
 
     def step(self, batch: Batch, number: int, update: Updater) -> Losses:
         degraded = batch.degraded if batch.degraded.ndim == 5 else batch.degraded[:, None]

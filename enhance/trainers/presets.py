@@ -92,7 +92,7 @@ PRESETS: Mapping[str, Mapping[str, RunPreset]] = {
                 "lr": 4e-4,
                 "lr_start": 1e-4,
                 "warm_up": 100,
-                "halve_every": 300,
+                "halve_epochs": 40.0,
             },
             {"ema": 0.998},
         ),

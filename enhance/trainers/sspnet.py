@@ -25,7 +25,7 @@ class SSPConfig(Config):
     """Defaults: Xu et al., IEEE/ACM TCBB ("paper"), and where it is silent StillGAN's, or ours.
 
     Attributes:
-        steps: 60 epochs (ours; the paper gives none) of its 340 bad images, four in a step.
+        epochs: 60 (ours; the paper gives none); 5,100 steps of its 340 bad images, four in a step.
         batch_size: bad images, and as many good ones (paper).
         size, crop: pixels; CORN-2's images are 384 x 384, trained on whole (paper).
         recipe: of the validation alone; what is trained on is unpaired.
@@ -33,7 +33,7 @@ class SSPConfig(Config):
             for the discriminator (paper).
         lr_start: learning rate of the first step (paper).
         warm_up: steps from `lr_start` to `lr` (paper).
-        halve_every: steps until the learning rate is halved: 15 epochs (paper) of 85 steps.
+        halve_epochs: epochs until the learning rate is halved (paper); no fewer steps than the warm-up.
         lambda1, lambda2: weights of the adversarial losses of the branch fed with bad and of that fed with good images
             (paper: 0.6, 0.4).
         texture: form of the texture loss: "structure" (StillGAN), "cs", or "contrast", the paper's equation 4 to the
@@ -49,7 +49,7 @@ class SSPConfig(Config):
             the paper's "three convolution layers" to the letter.
     """
 
-    steps: int = 5_100
+    epochs: int = 60
     batch_size: int = 4
     size: int | tuple[int, int] | None = 384
     crop: int | None = None
@@ -58,7 +58,7 @@ class SSPConfig(Config):
     lr: float = 1e-4
     lr_start: float = 3e-5
     warm_up: int = 500
-    halve_every: int = 1_275
+    halve_epochs: float = 15.0
     lambda1: float = 0.6
     lambda2: float = 0.4
     texture: Literal["structure", "cs", "contrast"] = "structure"
@@ -103,7 +103,14 @@ class SSPTrainer(Trainer):
         return self.config.lambda1, self.config.lambda2
 
     def stream(self, sources: Sources, **placing: Any) -> UnpairedStream:
-        return unpaired(self.name, sources, self.config, vflip=True, **placing)
+        stream = self.timed(unpaired(self.name, sources, self.config, vflip=True, **placing))
+        config, every = self.config, self._halve_every
+        if config.warm_up > every and config.steps > every:
+            raise ValueError(
+                f"halve_epochs = {config.halve_epochs:g}: {every} steps of {self.epoch_steps} an epoch, fewer than "
+                f"warm_up = {config.warm_up}: raise halve_epochs, or set a shorter warm_up"
+            )
+        return stream
 
     def step(self, batch: UnpairedBatch, number: int, update: Updater) -> Losses:
         low, high = batch.low.image * 2 - 1, batch.high.image * 2 - 1
@@ -134,8 +141,13 @@ class SSPTrainer(Trainer):
 
     def rate(self, number: int) -> Mapping[str, float]:
         config = self.config
-        lr = warm_up_then_halve(config.lr, config.lr_start, number, config.warm_up, config.halve_every)
+        lr = warm_up_then_halve(config.lr, config.lr_start, number, config.warm_up, self._halve_every)
         return dict.fromkeys(self.optimizers, lr)
+
+    @property
+    def _halve_every(self) -> int:
+        """Steps until the learning rate is halved."""
+        return max(1, round(self.config.halve_epochs * self.epoch_steps))
 
 
 def _unit(image: Tensor) -> Tensor:

@@ -28,14 +28,14 @@ class XBDCNNConfig(Config):
     """Defaults: the paper; "ours" marks the rest. The preset "released" has the settings of the group's code.
 
     Attributes:
-        steps: updates; 40 epochs of 224,000 patches (70 % of 320,000), by 32.
+        epochs: 40 (paper); 280,000 steps of 224,000 patches (70 % of 320,000), by 32.
         batch_size: images on each process; the paper does not say, CBDNet's port has 32; released: 64.
         size: images keep theirs.
         crop: side of the windows, pixels: 128.
         recipe: Poisson-Gaussian noise with sigma in (0, 20) and eta in (0.4, 1.9).
         channels: grey.
         patches: windows of each image in an epoch: 320,000 from 10,000.
-        first_rate, last_rate: of Adam, in the first half of the steps and in the second: 1e-3 and 1e-4.
+        first_rate, last_rate: of Adam, in the first half of the epochs and in the second: 1e-3 and 1e-4.
         mse, ssim, level, smoothness: the weights lambda of the four losses: 0.4, 0.6, 0.5, 0.05.
         loss_on: "image", the denoised one, or "residual", the noise (released). Only SSIM sees a difference.
         mse_grey: grey level of white in the squared error: 255, the paper's scale of images and of noise (ours: no
@@ -56,7 +56,7 @@ class XBDCNNConfig(Config):
         detach_level: the denoiser's loss does not reach the level estimation. Ours; the paper trains jointly.
     """
 
-    steps: int = 280_000
+    epochs: int = 40
     batch_size: int = 32
     size: int | tuple[int, int] | None = None
     crop: int | None = 128
@@ -125,7 +125,7 @@ class XBDCNNTrainer(Trainer):
                 f"nle = True: the noise levels of {sources.high.title} are not known, set nle=false "
                 "(of pairs only those that 'degrade synth' wrote with x-bdcnn have them)"
             )
-        return paired(sources, config, patches=config.patches, drop_last=True, **placing)
+        return self.timed(paired(sources, config, patches=config.patches, drop_last=True, **placing))
 
     def rate(self, number: int) -> Mapping[str, float]:
         config = self.config

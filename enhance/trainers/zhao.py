@@ -29,7 +29,7 @@ class ZhaoConfig(Config):
     """Defaults: Zhao et al., MICCAI 2019 ("paper"), and where it is silent CycleGAN's.
 
     Attributes:
-        steps: 200 epochs (CycleGAN) of the paper's 550 images.
+        epochs: 200 (CycleGAN); 110,000 steps of the paper's 550 images.
         batch_size: blurry images, and as many sharp ones (CycleGAN).
         size, crop: pixels (CycleGAN; the paper gives none).
         recipe: of the validation alone; what is trained on is unpaired.
@@ -44,7 +44,7 @@ class ZhaoConfig(Config):
         d_width: channels of the discriminators' first layer (PatchGAN).
     """
 
-    steps: int = 110_000
+    epochs: int = 200
     batch_size: int = 1
     size: int | tuple[int, int] | None = 286
     crop: int | None = 256
@@ -101,7 +101,7 @@ class ZhaoTrainer(Trainer):
         return self._enhance
 
     def stream(self, sources: Sources, **placing: Any) -> UnpairedStream:
-        return unpaired(self.name, sources, self.config, **placing)
+        return self.timed(unpaired(self.name, sources, self.config, **placing))
 
     def step(self, batch: UnpairedBatch, number: int, update: Updater) -> Losses:
         blurry, sharp = batch.low.image * 2 - 1, batch.high.image * 2 - 1

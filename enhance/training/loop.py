@@ -28,6 +28,7 @@ from enhance.training.interruption import Interruption, Stopped
 from enhance.training.log import Log, check_tensorboard
 from enhance.training.meter import Meter
 from enhance.training.options import Options
+from enhance.training.outlook import Outlook
 from enhance.training.processes import ElsewhereError, RunError, first_only, settled, team
 from enhance.training.progress import Progress, open_stream, save, start
 from enhance.training.rundir import check_folder, check_sources
@@ -146,6 +147,8 @@ class _Loop:
         self._meter = Meter(fabric, trainer.config.batch_size * fabric.world_size)
         self._batches = self._meter.timed(_endless(stream))
         self.step = self.saved = progress.step
+        slow = fabric.device.type == "cpu" and fabric.is_global_zero
+        self._outlook = Outlook(progress.step, trainer.config.steps) if slow else None
 
     def run(self) -> None:
         """Make all remaining steps; every process stops after the same one."""
@@ -158,6 +161,8 @@ class _Loop:
             if failed:
                 self._fail(problem, signal)
             self._one_step(batch)
+            if self._outlook is not None and (line := self._outlook.line(self.step)):
+                self._log.say(line)
             last = self.step == steps
             validating = self._validation is not None and (last or self.step % self._options.validate_every == 0)
             saving = last or self.step % self._options.save_every == 0

@@ -26,7 +26,10 @@ class Options:
     """
 
     epochs: int | None = option(
-        None, "Length of the run in passes over SOURCE, instead of the configuration's steps.", unit="epochs", least=1
+        None,
+        "Length of the run in passes over the images to train on, instead of the configuration's.",
+        unit="epochs",
+        least=1,
     )
     devices: str = option(
         "auto",

@@ -44,7 +44,7 @@ class Progress:
 
 
 def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Options) -> Stream[Any]:
-    """Open the trainer's stream for this process. With `epochs` it sets the steps of the trainer's configuration."""
+    """Open the trainer's stream for this process, and set the steps of a configuration that counts epochs."""
     stream = trainer.stream(
         sources,
         workers=options.workers,
@@ -61,6 +61,7 @@ def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Opt
         )
     if options.epochs is not None:
         trainer.config = replace(trainer.config, steps=options.epochs * len(stream))
+    trainer.timed(stream)
     if trainer.config.steps < 1:
         raise RunError(f"steps = {trainer.config.steps}: at least 1")
     return stream

@@ -18,9 +18,10 @@ from enhance.training.processes import RunError
 RECORD = "run.toml"
 HELD_OUT = "held_out.json"
 TRAINED_ON = "trained_on.json"
+TEST = "test.json"
 FAILED = "failed.jsonl"
 _OURS = (
-    *(WEIGHTS, BEST, FILE, RECORD, HELD_OUT, TRAINED_ON, FAILED),
+    *(WEIGHTS, BEST, FILE, RECORD, HELD_OUT, TRAINED_ON, TEST, FAILED),
     *("state_*.pt", "weights_*.safetensors", "samples/step_*.png"),
 )
 

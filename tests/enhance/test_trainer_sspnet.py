@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from degrade.stream import open_source
+from enhance.configuration import read_config
 from enhance.losses import illumination_uniformity
 from enhance.metrics import average_gradient
 from enhance.trainers.base import Sources
@@ -72,11 +73,24 @@ def test_defaults_are_the_papers():
     config = SSPConfig()
     assert (config.batch_size, config.texture_weight, config.illumination_weight) == (4, 5, 1)
     trainer = tiny(steps=5_100)
+    trainer.epoch_steps = 85  # of the paper's 340 bad images
     rates = [trainer.rate(n)["generator"] for n in (0, 250, 500, 1_274, 1_275, 2_550)]
     assert rates == pytest.approx([3e-5, 6.5e-5, 1e-4, 1e-4, 5e-5, 2.5e-5])
     assert trainer.rate(700) == {"generator": 1e-4, "discriminator": 1e-4}
     betas = {name: optimizer.param_groups[0]["betas"] for name, optimizer in trainer.optimizers.items()}
     assert betas == {"generator": (0.5, 0.9), "discriminator": (0.9, 0.999)}
+
+
+def test_halving_counts_epochs_and_waits_for_the_warm_up():
+    trainer = tiny(warm_up=2, halve_epochs=1.5)
+    trainer.stream(sources_of(trainer))
+    assert trainer.epoch_steps == 4
+    assert [trainer.rate(n)["generator"] for n in (5, 6)] == pytest.approx([1e-4, 5e-5])
+    early = tiny(warm_up=20, halve_epochs=1.0)
+    with pytest.raises(ValueError, match=r"halve_epochs = 1: 4 steps of 4 an epoch, fewer than warm_up = 20"):
+        early.stream(sources_of(early))
+    with pytest.raises(ValueError, match=r"halve_every = 300: it counted steps; .* halve_epochs, which counts epochs"):
+        read_config(SSPConfig, {"halve_every": 300})
 
 
 @pytest.mark.slow
@@ -96,7 +110,7 @@ def test_learns():
         lr=8e-4,
         lr_start=8e-4,
         warm_up=0,
-        halve_every=300,
+        halve_epochs=25.0,
         width=8,
         depths=(1, 1, 1, 1),
         decoder=(32, 32, 32, 32, 32),

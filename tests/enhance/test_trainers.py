@@ -96,6 +96,17 @@ def test_channels(name):
 
 
 @each
+def test_length_follows_from_epochs_and_images(name):
+    trainer = tiny(name, steps=0, epochs=3)
+    stream = trainer.stream(sources_of(trainer))
+    assert trainer.config.steps == 3 * len(stream) > 0
+    fixed = tiny(name, steps=5, epochs=3)
+    fixed.stream(sources_of(fixed))
+    assert fixed.config.steps == 5
+    assert type(trainer.config)().steps == 0
+
+
+@each
 def test_rates(name):
     trainer = tiny(name)
     rates = trainer.rate(0)
