@@ -12,6 +12,7 @@ _ALWAYS = ("steps", "batch_size", "recipe", "channels", "clip", "seed")
 
 _THEN: Mapping[str, Mapping[str, Any]] = {
     "xbdcnn": {"mse_grey": 1.0},
+    "pcenet": {"frozen": False, "multi_input": True},
 }
 """By trainer, fields whose default is not what versions without them did."""
 

@@ -16,6 +16,7 @@ from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
 from enhance.trainers.paired import paired
 from enhance.trainers.schedules import linear_decay
 from enhance.trainers.seeding import seeded
+from enhance.trainers.windows import cut_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,13 @@ class PCEConfig(Config):
         decay: the last share of the steps, in which the learning rate goes to 0 linearly: 50 of 200 epochs (paper).
         seq: False is "w/o SeqLC": one degraded copy of each of `batch_size * views` images, so that a step is as large.
             The constraint is 0 then.
-        lpf: False is "w/o LPF": the encoder is fed plain images, not bands.
+        frozen: without SeqLC each image has one degraded copy for the whole run, of its whole frame; False degrades it
+            anew in each epoch, which is a sequence over the epochs.
+        degrade_frame: degrade the whole frame and cut the window then, as released; False cuts first. Frozen copies
+            are always of the whole frame.
+        lpf: False is "w/o LPF": a plain U-Net with one input, the image.
+        multi_input: without LPF, feed the images of the Gaussian pyramid to all levels of the encoder.
+        gain, clamp, smooth_up: of the Laplacian pyramid (code); the paper's are 1, false and false.
         lambda_c: weight of the feature pyramid constraint beside the L1 of images in [-1, 1] (paper); 0 is "w/o FPC".
         width: channels of the first level (code).
     """
@@ -48,7 +55,13 @@ class PCEConfig(Config):
     lr: float = 1e-3
     decay: float = 0.25
     seq: bool = True
+    frozen: bool = True
+    degrade_frame: bool = False
     lpf: bool = True
+    multi_input: bool = False
+    gain: float = 4.0
+    clamp: bool = True
+    smooth_up: bool = True
     lambda_c: float = 0.1
     width: int = 64
 
@@ -63,7 +76,16 @@ class PCETrainer(Trainer):
     def __init__(self, config: PCEConfig) -> None:
         super().__init__(config)
         with seeded(config.seed):
-            self._network = PCENet(config.channels, config.width, config.lpf)
+            self._network = PCENet(
+                config.channels,
+                config.width,
+                config.lpf,
+                config.gain,
+                config.clamp,
+                config.smooth_up,
+                one_input=not config.lpf and not config.multi_input,
+            )
+        self._cuts = False
         self.networks = nn.ModuleDict({"network": self._network})
         self.optimizers = {"network": Adam(self._network.parameters(), config.lr, betas=(0.9, 0.999))}
 
@@ -76,9 +98,17 @@ class PCETrainer(Trainer):
         if not config.seq and not sources.pairs:  # as many images as there would be degradations
             config = replace(config, batch_size=config.batch_size * config.views)
         views = config.views if config.seq or sources.pairs else 1
-        return self.timed(paired(sources, config, views=views, hflip=True, vflip=True, drop_last=True, **placing))
+        fixed = config.frozen and not config.seq
+        self._cuts = not sources.pairs and (config.degrade_frame or fixed)
+        if not self._cuts:
+            return self.timed(paired(sources, config, views=views, hflip=True, vflip=True, drop_last=True, **placing))
+        side = config.size if config.size is None or isinstance(config.size, int) else config.size[1]
+        config = replace(config, size=side, crop=None)
+        return self.timed(paired(sources, config, views=views, fixed=fixed, drop_last=True, **placing))
 
     def step(self, batch: Batch, number: int, update: Updater) -> Losses:
+        if self._cuts:
+            batch = cut_windows(batch, self.config.size, self.config.crop, number)
         degraded = batch.degraded if batch.degraded.ndim == 5 else batch.degraded[:, None]
         images, copies = degraded.shape[:2]
         mask = batch.mask.repeat_interleave(copies, 0)

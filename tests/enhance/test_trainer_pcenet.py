@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from enhance.metrics import psnr
+from enhance.networks.pcenet import PCENet
 from enhance.trainers.base import Sources
 from enhance.trainers.pcenet import PCEConfig, PCETrainer
+from enhance.trainers.windows import cut_windows
 from tests.trainer_runs import TINY, mean, pairs, phantoms, sources_of, train
 
 
@@ -27,7 +29,54 @@ def test_sequences():
     assert first_batch(tiny(seq=False)).degraded.shape == (4, 3, 64, 64)
 
 
-def test_without_sequences_there_is_no_constraint():
+def batches_of(trainer, epoch=0):
+    stream = trainer.stream(sources_of(trainer))
+    stream.set_epoch(epoch)
+    return {id_: image for batch in stream for id_, image in zip(batch.ids, batch.degraded, strict=True)}
+
+
+def test_without_sequences_an_image_has_one_copy_for_the_whole_run():
+    """Frozen: to the bit the same in every epoch, and what its own key gives for the whole frame."""
+    trainer = tiny(seq=False, lpf=False)
+    first, later = batches_of(trainer, 0), batches_of(trainer, 5)
+    shared = first.keys() & later.keys()
+    assert shared
+    assert all(torch.equal(first[id_], later[id_]) for id_ in shared)
+    anew = tiny(seq=False, frozen=False)
+    first, later = batches_of(anew, 0), batches_of(anew, 5)
+    assert not any(torch.equal(first[id_], later[id_]) for id_ in first.keys() & later.keys())
+
+
+def test_windows_are_cut_after_the_degradation():
+    trainer = tiny(degrade_frame=True, size=(64, 80), crop=48)
+    batch = first_batch(trainer)
+    assert batch.degraded.shape == (2, 2, 3, 80, 80)
+    cut = [cut_windows(batch, (64, 80), 48, number) for number in (0, 0, 1)]
+    assert cut[0].degraded.shape == (2, 2, 3, 48, 48)
+    assert torch.equal(cut[0].degraded, cut[1].degraded)
+    assert not torch.equal(cut[0].degraded, cut[2].degraded)
+    assert set(cut[0].mask.unique().tolist()) <= {0.0, 1.0}
+    same = replace(batch, degraded=batch.clean[:, None].repeat(1, 2, 1, 1, 1))
+    for number in range(4):  # one geometry for image and views
+        found = cut_windows(same, (64, 80), 48, number)
+        assert torch.equal(found.degraded[:, 1], found.clean)
+    assert train(trainer, sources_of(trainer), stop=1)[0]["l1"] > 0
+    with pytest.raises(ValueError, match="crop = 96: a frame has 80 x 80 pixels"):
+        cut_windows(batch, None, 96, 0)
+
+
+def test_without_lpf_it_is_a_plain_u_net():
+    plain, several = tiny(lpf=False).enhancer, tiny(lpf=False, multi_input=True).enhancer
+    assert len(plain.entries) == 1
+    assert len(several.entries) == 4
+    image = torch.rand(1, 3, 64, 64) * 2 - 1
+    assert [f.shape for f in plain(image).features] == [f.shape for f in several(image).features]
+    assert tiny(gain=1.0, clamp=False, smooth_up=False).enhancer.gain == 1
+    with pytest.raises(ValueError, match="one_input = True: allowed with lpf = False alone"):
+        PCENet(width=4, one_input=True)
+
+
+def test_without_sequences_there_there_is_no_constraint():
     trainer = tiny(seq=False)
     losses = train(trainer, sources_of(trainer), stop=1)[0]
     assert losses["constraint"] == pytest.approx(0, abs=1e-5)
