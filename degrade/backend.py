@@ -36,18 +36,27 @@ override: ContextVar[str | None] = ContextVar("degrade.backend", default=None)
 class Operation:
     """Something that backends compute, with the places of its twins as "module:function".
 
-    Twins have the signature of the definition that `run` is given.
+    Twins have the signature of the definition that `run` is given. Those with gradients, `cpu_gradient`, are given that
+    definition first, then its arguments: they may leave second derivatives to it.
     """
 
     name: str
     cpu: str = ""
     gpu: str = ""
+    cpu_gradient: str = ""
     _failed: dict[str, str] = field(default_factory=dict, repr=False)
     _proven: set[str] = field(default_factory=set, repr=False)
 
-    def twin(self, name: str) -> Callable[..., Any]:
+    def place(self, name: str, gradients: bool = False) -> str:
+        """Where a backend's function is; empty if it has none."""
+        if gradients:
+            return self.cpu_gradient if name == "cpu" else ""
+        return self.cpu if name == "cpu" else self.gpu
+
+    def twin(self, name: str, definition: Callable[..., Any], gradients: bool = False) -> Callable[..., Any]:
         """The function of a backend; ImportError and the like where it cannot be loaded."""
-        return _load(self.cpu if name == "cpu" else self.gpu)
+        function = _load(self.place(name, gradients))
+        return functools.partial(function, definition) if gradients else function
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def choose(
     Args:
         operation: what is to be computed.
         device: where the data is.
-        gradients: whether the call needs gradients, which only the definition has.
+        gradients: whether the call needs gradients, which not all twins have.
         refuses: what the call itself rules out.
     """
     reasons = {name: _obstacle(operation, name, device, gradients, refuses) for name in ("gpu", "cpu")}
@@ -95,7 +104,7 @@ def run(
         if _obstacle(operation, name, device, gradients, refuses):
             continue
         try:
-            result = operation.twin(name)(*arguments)
+            result = operation.twin(name, definition, gradients)(*arguments)
         except Exception as error:
             if not _is_failure_of_backend(operation, name, error):
                 raise
@@ -108,15 +117,14 @@ def run(
 
 def _obstacle(operation: Operation, name: str, device: torch.device, gradients: bool, refuses: Refusal | None) -> str:
     """Why a backend does not serve a call; empty if it does."""
-    place = operation.cpu if name == "cpu" else operation.gpu
-    if not place:
+    if not operation.place(name):
         return "this operation has no such twin"
     wanted = selected()
     if wanted is not None and wanted != name:
         return f"the backend {wanted!r} is asked for"
     if device.type != _DEVICES[name] and not (name == "gpu" and wanted == "gpu" and _interpreted()):
         return f"the data is on {device}"
-    if gradients:
+    if gradients and not operation.place(name, gradients):
         return "gradients are asked for"
     if not _installed(_PACKAGES[name]):
         return f"{_PACKAGES[name]} is not installed"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from degrade.backend import Operation, run
+from degrade.backend import Operation, Refusal, run
 from degrade.call import Call
 from degrade.checks import check_frame, check_image, check_values
 from degrade.fov import reference as fov
@@ -240,7 +240,9 @@ class Degradation(nn.Module, ABC):
         call = Call(image, parameters, packed, mask, largest, self.settings, place)
         tensors = (image, *parameters.values()) if mask is None else (image, mask, *parameters.values())
         gradients = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
-        refuses = functools.partial(self.refuses, image=image)
+        refuses: Refusal = functools.partial(self.refuses, image=image)
+        if gradients and mask is not None and mask.requires_grad:
+            refuses = _refuse_mask
         degraded: Tensor = run(self.operation, self._by_definition, (call,), image.device, gradients, refuses)
         return degraded.to(image.dtype)
 
@@ -287,6 +289,10 @@ class Degradation(nn.Module, ABC):
             if "frame" not in self.settings:
                 raise ValueError(f"{kind} has no frame: its parameters refer to the whole image")
             check_frame(frame, image)
+
+
+def _refuse_mask(name: str) -> str:
+    return "a gradient in the mask is asked for"
 
 
 def read_toml(text: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def blur(
     lags = max((reach + 2) // 3, 1) * 3  # those that are added in threes
     taps = np.zeros(lags + 1, np.float32)
     taps[: reach + 1] = x_half
-    factors = _factors(y_half)
+    factors = factors_of(y_half)
     stride, margin = ((width + 2 * lags) // LINE + 1) * LINE, (lags // LINE + 1) * LINE
     padded = aligned(np.int64(1), margin + ROWS * stride)[0]  # after each row its right margin and the next one's left
     padded[:] = 0  # what is between the margins is added up too, and must be a number
@@ -75,14 +75,14 @@ def blur(
                 for j in range(width):
                     held[place, j] = plane[new, j]
             for k in range(len(places)):
-                places[k] = _mirrored(min(row - below + k, last), height) % len(held)
-            _down(held, places, factors, width, middle)
+                places[k] = mirrored(min(row - below + k, last), height) % len(held)
+            down(held, places, factors, width, middle)
             for i in range(count):
                 edge = margin + i * stride
                 for j in range(1, reach + 1):
                     padded[edge - j] = padded[edge + j]
                     padded[edge + width - 1 + j] = padded[edge + width - 1 - j]
-            _across(padded[margin - lags :], taps, sums.reshape(-1)[: ROWS * stride - lags])
+            across(padded[margin - lags :], taps, sums.reshape(-1)[: ROWS * stride - lags])
             for i in range(count):
                 at = row + i + top
                 if 0 <= at < out.shape[1]:
@@ -93,7 +93,7 @@ def blur(
 
 
 @inner_kernel
-def _factors(half: Array) -> Array:
+def factors_of(half: Array) -> Array:
     """(ROWS, N): what each row of the image, from the first that is needed on, weighs in each row of the result."""
     reach = len(half) - 1
     factors = np.zeros((ROWS, (2 * reach + ROWS + 3) // 4 * 4), np.float32)
@@ -104,7 +104,7 @@ def _factors(half: Array) -> Array:
 
 
 @register_jitable(inline="always")
-def _down(held: Array, places: NDArray[np.int64], factors: Array, width: int, out: Array) -> None:
+def down(held: Array, places: NDArray[np.int64], factors: Array, width: int, out: Array) -> None:
     """The blur along y: the products of `factors` with the rows of `held` at `places`, into `out` (ROWS, >= W)."""
     for k in range(0, len(places), 4):
         a, b, c, d = places[k], places[k + 1], places[k + 2], places[k + 3]
@@ -129,7 +129,7 @@ def _down(held: Array, places: NDArray[np.int64], factors: Array, width: int, ou
 
 
 @register_jitable(inline="always")
-def _across(padded: Array, half: Array, out: Array) -> None:
+def across(padded: Array, half: Array, out: Array) -> None:
     """The blur along x of a row, into `out`; it has as many more pixels at either end as `half` has lags: 3, 6, ..."""
     width, reach = len(out), len(half) - 1
     middle = padded[reach:]
@@ -147,7 +147,7 @@ def _across(padded: Array, half: Array, out: Array) -> None:
 
 
 @inner_kernel
-def _mirrored(index: int, length: int) -> int:
+def mirrored(index: int, length: int) -> int:
     if index < 0:
         return -index
     return index if index < length else 2 * (length - 1) - index

@@ -5,7 +5,6 @@ All arrays are float32 and C-contiguous; lengths are in pixels.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,41 +12,9 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel
 from degrade.jit.rows import LINE, aligned
-from degrade.ops.constants import REFERENCE_SIDE
+from degrade.ops.disk_cpu import chord, is_all_around, rim, rows_of
 
 Array = NDArray[np.float32]
-
-
-@inner_kernel
-def reach_of(size: Any, side: int) -> int:
-    """`degrade.ops.blur.reach_of`."""
-    return math.ceil((_width(size, side) - 1) / 2)
-
-
-@inner_kernel
-def taps(size: Any, sigma: Any, side: int) -> Array:
-    """`degrade.ops.blur.taps` of one kernel, as many as it has: of its half, center first."""
-    half, width, sigma = np.empty(reach_of(size, side) + 1, np.float32), _width(size, side), float(sigma) * side
-    whole = math.floor((width - 1) / 2)
-    variance = (width * width - 1) / 12
-    spread = whole * (whole + 1) * (2 * whole + 1) / 6  # sum of squares of the whole taps' distances
-    fraction = (variance * (2 * whole + 1) - 2 * spread) / (2 * ((whole + 1) * (whole + 1) - variance))
-    total = 0.0
-    for lag in range(len(half)):
-        weight = (fraction if lag > whole else 1.0) * math.exp(-0.5 * (lag / sigma) ** 2)
-        half[lag] = weight
-        total += weight if lag == 0 else 2 * weight
-    for lag in range(len(half)):
-        half[lag] /= total
-    return half
-
-
-@inner_kernel
-def _width(size: Any, side: int) -> float:
-    """Of the box with the kernel's variance, in pixels."""
-    variance12 = side * side * (float(size) ** 2 - 1 / REFERENCE_SIDE**2)
-    # a whole kernel must not gain an empty pair of taps through rounding, hence the small allowance
-    return math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
 
 
 @inner_kernel
@@ -55,17 +22,19 @@ def wide_field(
     center: Any,
     inner: Any,
     outer: Any,
+    softness: float,
     x_half: Array,
     y_half: Array,
     step: int,
     rows: Array,
     out: Array,
 ) -> Array:
-    """A hard ring, blurred with reflected borders, as the lines that `field_rows` makes its rows of.
+    """A ring, blurred with reflected borders, as the lines that `field_rows` makes its rows of.
 
     Args:
         center: x and y of the center.
         inner, outer: radii; an inner one below 0 is none.
+        softness: width of the rims; 0 for hard ones.
         x_half, y_half: the taps of one half of the kernel, center first.
         step: distance of the nodes at which the field is computed exactly; a power of two.
         rows: (H, W) to write to.
@@ -75,30 +44,25 @@ def wide_field(
         (N, W): every step-th row of the field, with two more at either end; every row and no more for a step of 1.
     """
     height, width = out.shape
-    first, nx = _outputs(width, step)
-    _, ny = _outputs(height, step)
-    x_extent, y_extent = 2 * width + 4 * step + 2, 2 * height + 4 * step + 2
-    sums = _running(x_half, x_extent, step)
+    first, nx = outputs(width, step)
+    _, ny = outputs(height, step)
+    x_extent, y_extent = extent_of(width, step), extent_of(height, step)
+    sums = running(x_half, x_extent, step)
     columns = nx if step == 1 else -(-nx // LINE) * LINE  # whole vectors; the last nodes mean nothing
     chords = rows.reshape(-1)[: height * columns].reshape(height, columns)
-    x_far, y_far = max(center[0], width - 1 - center[0]), max(center[1], height - 1 - center[1])
     reach = max(len(x_half), len(y_half)) + 2 * step
-    # the frame but for the inner disk: the blur of ones is 1, as long as it is reflected but once
-    all_around = inner >= 0 and x_far**2 + y_far**2 < outer**2 and reach < min(height, width)
-    radius = inner if all_around else outer
-    top = min(max(math.floor(center[1] - radius), 0), height)  # rows beyond the disk are empty
-    bottom = max(min(math.ceil(center[1] + radius) + 1, height), top)
+    all_around = is_all_around(center, inner, outer - softness / 2, reach, height, width)
+    top, bottom = rows_of(center[1], (inner if all_around else outer) + softness / 2, height)
     for row in range(top, bottom):
         for j in range(columns):
             chords[row, j] = 0
+        line, dy = chords[row, :nx], row - center[1]
         if not all_around:
-            begin, end = chord(center[0], outer, row - center[1], width)
-            _add_chord(chords[row, :nx], sums, x_extent, len(x_half), begin, end, np.float32(1), first, width)
+            _add_disk(line, sums, x_extent, len(x_half), center[0], dy, outer, softness, np.float32(1), first, width)
         if inner >= 0:
-            begin, end = chord(center[0], inner, row - center[1], width)
-            _add_chord(chords[row, :nx], sums, x_extent, len(x_half), begin, end, np.float32(-1), first, width)
+            _add_disk(line, sums, x_extent, len(x_half), center[0], dy, inner, softness, np.float32(-1), first, width)
     nodes = aligned(-(-ny // 4) * 4, columns)
-    _blur_lines(chords, top, bottom, _extended(y_half, y_extent), y_extent, len(y_half), first, step, ny, nodes)
+    _blur_lines(chords, top, bottom, extended(y_half, y_extent), y_extent, len(y_half), first, step, ny, nodes)
     if all_around:
         for row in range(len(nodes)):
             for j in range(columns):
@@ -137,19 +101,7 @@ def field_rows(lines: Array, weights: Array, top: int, end: int, out: Array) -> 
 
 
 @inner_kernel
-def chord(x: float, radius: float, dy: float, width: int) -> tuple[int, int]:
-    """First column of a disk in the row at distance dy, and the one after its last; the rim belongs to the disk."""
-    square = radius * radius * (1 + 1e-6) - dy * dy  # whole numbers on the rim must not hang on rounding
-    if square < 0:
-        return 0, 0
-    half = math.sqrt(square)
-    begin = min(max(math.ceil(x - half), 0), width)
-    end = min(max(math.floor(x + half) + 1, 0), width)
-    return begin, max(begin, end)
-
-
-@inner_kernel
-def _outputs(length: int, step: int) -> tuple[int, int]:
+def outputs(length: int, step: int) -> tuple[int, int]:
     """The pixel of the first node, and how many there are: with `step` above 1, two more at either end."""
     if step == 1:
         return 0, length
@@ -157,7 +109,13 @@ def _outputs(length: int, step: int) -> tuple[int, int]:
 
 
 @inner_kernel
-def _extended(half: Array, extent: int) -> Array:
+def extent_of(length: int, step: int) -> int:
+    """The largest distance between a node and a pixel, reflections included."""
+    return 2 * length + 4 * step + 2
+
+
+@inner_kernel
+def extended(half: Array, extent: int) -> Array:
     """The kernel on both sides of its center, which is at `extent`; 0 beyond its taps."""
     weights = np.zeros(2 * extent + 1, np.float32)
     for lag in range(min(len(half), extent + 1)):
@@ -167,12 +125,12 @@ def _extended(half: Array, extent: int) -> Array:
 
 
 @inner_kernel
-def _running(half: Array, extent: int, step: int) -> Array:
+def running(half: Array, extent: int, step: int) -> Array:
     """The sum of the weights before each, S(t), at [(t + extent) % step, (t + extent) // step].
 
     The nodes of a row are `step` apart: in this order they read neighbours.
     """
-    weights = _extended(half, extent)
+    weights = extended(half, extent)
     sums = np.zeros((step, (len(weights) + step) // step), np.float32)
     total = 0.0
     for t in range(len(weights) + 1):
@@ -192,6 +150,31 @@ def _add(line: Array, sums: Array, extent: int, plus: int, minus: int, sign: Any
     part = line[low:high]
     for j in range(high - low):
         part[j] += sign * (added[j] - taken[j])
+
+
+@inner_kernel
+def _add_disk(
+    line: Array,
+    sums: Array,
+    extent: int,
+    taps: int,
+    x: float,
+    dy: float,
+    radius: float,
+    softness: float,
+    sign: Any,
+    first: int,
+    width: int,
+) -> None:
+    """Adds a row of a blurred disk at the nodes: a chord, and the pixels of its rim one by one."""
+    begin, end = chord(x, radius - softness / 2, dy, width)
+    _add_chord(line, sums, extent, taps, begin, end, sign, first, width)
+    if softness > 0:
+        low, high = chord(x, radius + softness / 2, dy, width)
+        for i in range(low, high):
+            if i < begin or i >= end:
+                part = sign * rim(i - x, dy, radius, softness)
+                _add_chord(line, sums, extent, taps, i, i + 1, part, first, width)
 
 
 @inner_kernel
@@ -245,7 +228,7 @@ def _blur_lines(
             for row in range(low, max(low, high) + 4):
                 factors[n, row] = 0
             if i + n < count:
-                _reflected(factors[n], weights, zero, taps, first + (i + n) * step, low, high, height)
+                reflected(factors[n], weights, zero, taps, first + (i + n) * step, low, high, height)
         for n in range(i, i + 4):
             for j in range(width):
                 nodes[n, j] = np.float32(0)
@@ -264,7 +247,7 @@ def _blur_lines(
 
 
 @inner_kernel
-def _reflected(factors: Array, weights: Array, zero: int, taps: int, o: int, low: int, high: int, height: int) -> None:
+def reflected(factors: Array, weights: Array, zero: int, taps: int, o: int, low: int, high: int, height: int) -> None:
     """What lines low to high - 1 weigh at output o, reflections included."""
     for row in range(low, high):
         factors[row] = weights[zero + row - o]

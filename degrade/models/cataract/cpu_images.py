@@ -12,8 +12,8 @@ from degrade.jit.threads import take
 from degrade.models.cataract import table as at
 from degrade.ops.blur_cpu import ROWS, blur, window_for
 from degrade.ops.constants import LUMA
-from degrade.ops.fields_cpu import taps
 from degrade.ops.range_cpu import ONE_AS_BITS, largest_bits
+from degrade.ops.taps_cpu import taps
 
 Array = NDArray[np.float32]
 

@@ -22,6 +22,7 @@ from degrade.models.fundus.cpu_images import degrade_images
 from degrade.ops.constants import SMALLEST_SIDE
 from degrade.ops.interpolation import weights_between
 from degrade.rng.streams import stream_words
+from degrade.settings import ends
 
 
 def degrade(call: Call) -> Tensor:
@@ -36,7 +37,7 @@ def degrade(call: Call) -> Tensor:
     pictures, masks, rows = call.arrays()
     assert call.packed is not None
     threads = threads_for(batch)
-    frames = _frames(call, batch, height, width)
+    frames = frames_of(call, batch, height, width)
     pixels = int((frames[:, 2] * frames[:, 3]).max())
     if isinstance(call.frame, str):  # not known yet
         pixels = max(height, width, SMALLEST_SIDE) ** 2
@@ -44,14 +45,15 @@ def degrade(call: Call) -> Tensor:
     progress = np.zeros(2, np.int64)
     work: Any = (pictures, pictures.view(np.uint32), masks, out.numpy(), rows, rows.view(np.uint32), call.packed.count)
     where: Any = (frames, call.frame is not None, isinstance(call.frame, str))
-    fixed: Any = (not call.settings["exact"], _weights(), stream_words("pixel"))
+    softness = ends(call.settings["softness"])[0]
+    fixed: Any = (softness, not call.settings["exact"], weights(), stream_words("pixel"))
     share(lambda thread: degrade_images(progress, scratch[thread], *work, *where, *fixed), threads)
     if progress[1]:
         check_values(call.image)
     return out
 
 
-def _frames(call: Call, batch: int, height: int, width: int) -> NDArray[np.int64]:
+def frames_of(call: Call, batch: int, height: int, width: int) -> NDArray[np.int64]:
     """(B, 4): left, top, width and height of each frame."""
     if isinstance(call.frame, Tensor):
         return np.ascontiguousarray(call.frame.numpy())
@@ -59,7 +61,7 @@ def _frames(call: Call, batch: int, height: int, width: int) -> NDArray[np.int64
 
 
 @functools.cache
-def _weights() -> NDArray[np.float32]:
+def weights() -> NDArray[np.float32]:
     """`weights_between` of the steps 1, 2, 4, ..., 128."""
     weights = np.zeros((8, 128, 6), np.float32)
     for power in range(len(weights)):

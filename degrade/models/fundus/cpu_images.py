@@ -15,12 +15,13 @@ from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.threads import take
 from degrade.models.fundus import cpu_frames, cpu_stages
 from degrade.models.fundus import table as at
-from degrade.models.fundus.constants import BLUR, ILLUMINATION, SMOOTH, SPOTS
+from degrade.models.fundus.constants import BLUR, ILLUMINATION, SPOTS
 from degrade.models.fundus.cpu_spots import add_spot, disk_lines
+from degrade.models.fundus.cpu_wide import dark_lines, length, light_of, pixel, ring_lines
 from degrade.ops.blur_cpu import ROWS, blur, window_for
-from degrade.ops.constants import LUMA, REFERENCE_SIDE
-from degrade.ops.fields_cpu import taps, wide_field
+from degrade.ops.constants import REFERENCE_SIDE
 from degrade.ops.range_cpu import ONE_AS_BITS, largest_bits
+from degrade.ops.taps_cpu import taps
 from degrade.rng.cpu import add_normals
 
 Array = NDArray[np.float32]
@@ -42,6 +43,7 @@ def degrade_images(
     frames: NDArray[np.int64],
     framed: bool,
     boxes: bool,
+    softness: float,
     interpolate: bool,
     weights: Array,
     stream: Any,
@@ -60,6 +62,7 @@ def degrade_images(
         frames: (B, 4), left, top, width and height of each image's frame.
         boxes: whether the frames are still to be found from the masks.
         framed: whether images are cut to their frames, black outside the mask; else each frame is the whole image.
+        softness: width of the rims of halo, hole and spots, of the side.
         interpolate: whether halo and hole may be, where their kernels are wide.
         weights: (powers, largest step, 6): `weights_between` of the steps 1, 2, 4, ...
         stream: the two words of the noise's.
@@ -99,13 +102,13 @@ def degrade_images(
             if not framed:
                 middle = cpu_stages.mean_luma(picture, brightness)
             mean = cpu_stages.color(picture, np.float32(middle), brightness, contrast, saturation)
-            mean = _halo(row, mean, interpolate, weights, lines, plane, picture)
+            mean = _halo(row, mean, interpolate, weights, softness, lines, plane, picture)
             mean /= max(area, 1e-6)
-            depth, dark, between = _hole(row, mean, interpolate, weights, lines, plane)
+            depth, dark, between = _hole(row, mean, interpolate, weights, softness, lines, plane)
         before = source if bits == BLUR else picture
         sigma = row[at.BLUR_SIGMA]
         across, down = taps(row[at.BLUR_KERNEL], sigma, side), taps(row[at.BLUR_KERNEL + 1], sigma, side)
-        disks = _disks(row, spots if bits & SPOTS else 0, spots, picture.shape)
+        disks = _disks(row, spots if bits & SPOTS else 0, spots, softness, picture.shape)
         noisy = bits & BLUR and row[at.NOISE] != 0
         if framed and not noisy:
             _finish(bits, before, depth, dark, between, disks, across, down, inside[0], out[i], not whole, left, top)
@@ -131,46 +134,31 @@ def _planes(scratch: Array, height: int, width: int) -> Array:
 
 @inner_kernel
 def _halo(
-    row: Array, mean: float, interpolate: bool, weights: Array, lines: Array, plane: Array, image: Array
+    row: Array, mean: float, interpolate: bool, weights: Array, softness: Any, lines: Array, plane: Array, image: Array
 ) -> float:
     """The light leak of an image, whose mean is `mean`, in place; returns the mean of the result."""
-    amount, side, size = row[at.HALO_STRENGTH] * mean, min(plane.shape[0], plane.shape[1]), row[at.HALO_KERNEL]
+    amount = row[at.HALO_STRENGTH] * mean
     if amount == 0:
         return mean
-    power = _power(size * side, interpolate, weights)
-    half = taps(size, row[at.HALO_SIGMA], side)
-    inner, outer = _length(row[at.HALO_INNER], side), _length(row[at.HALO_OUTER], side)
-    center = _pixel(row[at.HALO_CENTER], row[at.HALO_CENTER + 1], plane.shape)
-    ring = wide_field(center, min(inner, outer), max(inner, outer), half, half, 2**power, lines, plane)
-    color = row[at.HALO_COLOR : at.HALO_COLOR + 3]
-    light = np.empty(len(image), np.float32)
-    if len(image) == 1:
-        light[0] = amount * (LUMA[0] * color[0] + LUMA[1] * color[1] + LUMA[2] * color[2])
-    else:
-        for c in range(len(image)):
-            light[c] = amount * color[c]
-    return cpu_stages.halo(image, light, ring, weights[power, : 2**power])
+    ring, between = ring_lines(row, interpolate, weights, softness, lines, plane)
+    return cpu_stages.halo(image, light_of(row, amount, len(image)), ring, between)
 
 
 @inner_kernel
 def _hole(
-    row: Array, mean: float, interpolate: bool, weights: Array, lines: Array, plane: Array
+    row: Array, mean: float, interpolate: bool, weights: Array, softness: Any, lines: Array, plane: Array
 ) -> tuple[Any, Array, Array]:
     """The dark disk of an image, whose mean inside the field is `mean`: depth, lines, and the weights between them."""
-    depth, side = row[at.HOLE_DEPTH] + row[at.HOLE_SLOPE] * mean, min(plane.shape[0], plane.shape[1])
+    depth = row[at.HOLE_DEPTH] + row[at.HOLE_SLOPE] * mean
     if not mean > row[at.HOLE_THRESHOLD] or depth == 0:
         return np.float32(0), plane, weights[0]
-    x_size, y_size, sigma = row[at.HOLE_KERNEL], row[at.HOLE_KERNEL + 1], row[at.HOLE_SIGMA]
-    power = _power(min(x_size, y_size) * side, interpolate, weights)
-    across, down = taps(x_size, sigma, side), taps(y_size, sigma, side)
-    center = _pixel(row[at.HOLE_CENTER], row[at.HOLE_CENTER + 1], plane.shape)
-    dark = wide_field(center, -1.0, _length(row[at.HOLE_RADIUS], side), across, down, 2**power, lines, plane)
-    return np.float32(depth), dark, weights[power, : 2**power]
+    dark, between = dark_lines(row, interpolate, weights, softness, lines, plane)
+    return np.float32(depth), dark, between
 
 
 @inner_kernel
-def _disks(row: Array, wanted: int, spots: int, shape: tuple[int, int, int]) -> list[Any]:
-    """The first `wanted` of an image's spots: center, radius, height, taps along x and y, and lines."""
+def _disks(row: Array, wanted: int, spots: int, softness: Any, shape: tuple[int, int, int]) -> list[Any]:
+    """The first `wanted` of an image's spots: center, radius with rim, height, taps along x and y, and lines."""
     side = min(shape[1], shape[2])
     center, kernel_size = at.SPOTS_AT + at.SPOT_CENTER * spots, at.SPOTS_AT + at.SPOT_KERNEL * spots
     radius, height = at.SPOTS_AT + at.SPOT_RADIUS * spots, at.SPOTS_AT + at.SPOT_HEIGHT * spots
@@ -181,31 +169,11 @@ def _disks(row: Array, wanted: int, spots: int, shape: tuple[int, int, int]) -> 
             continue
         x_half = taps(row[kernel_size + 2 * n], row[sigma + n], side)
         y_half = taps(row[kernel_size + 2 * n + 1], row[sigma + n], side)
-        place = _pixel(row[center + 2 * n], row[center + 2 * n + 1], shape[1:])
-        reach = _length(row[radius + n], side)
-        disks.append((place, reach, row[height + n], x_half, y_half, disk_lines(place, reach, x_half, y_half)))
+        place = pixel(row[center + 2 * n], row[center + 2 * n + 1], shape[1:])
+        reach, soft = length(row[radius + n], side), length(softness, side)
+        lines = disk_lines(place, reach, soft, x_half, y_half)
+        disks.append((place, reach + soft / 2, row[height + n], x_half, y_half, lines))
     return disks
-
-
-@inner_kernel
-def _pixel(x: Any, y: Any, size: tuple[int, int]) -> tuple[float, float]:
-    """Column and row of a point in fractions of the frame; pixel i is centered at (i + 1/2) / W."""
-    return _length(x, size[1]) - 0.5, _length(y, size[0]) - 0.5
-
-
-@inner_kernel
-def _length(fraction: Any, side: int) -> float:
-    """Convert a fraction of `side` to pixels."""
-    return float(fraction) * side
-
-
-@kernel
-def _power(kernel_size: float, interpolate: bool, weights: Array) -> int:
-    """Exponent p of the grid step 2**p: the coarsest that a kernel of this many pixels allows."""
-    power = 0
-    while interpolate and power + 1 < len(weights) and SMOOTH * 2 ** (power + 1) <= kernel_size:
-        power += 1
-    return power
 
 
 @inner_kernel

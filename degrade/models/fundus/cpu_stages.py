@@ -17,7 +17,7 @@ from degrade.ops.fields_cpu import field_rows
 
 Array = NDArray[np.float32]
 
-_RED, _GREEN, _BLUE = (np.float32(weight) for weight in LUMA)
+RED, GREEN, BLUE = (np.float32(weight) for weight in LUMA)
 _ONE, _ZERO = np.float32(1), np.float32(0)
 _ROWS = 16  # of one channel and then the next: what comes from memory comes fastest in long runs
 
@@ -58,9 +58,9 @@ def luma_of_row(image: Array, row: int, brightness: Any) -> Any:
         red, green, blue = image[0, row], image[1, row], image[2, row]
         for j in range(width):
             part += (
-                _RED * min(brightness * red[j], _ONE)
-                + _GREEN * min(brightness * green[j], _ONE)
-                + _BLUE * min(brightness * blue[j], _ONE)
+                RED * min(brightness * red[j], _ONE)
+                + GREEN * min(brightness * green[j], _ONE)
+                + BLUE * min(brightness * blue[j], _ONE)
             )
     return float(part)
 
@@ -93,7 +93,7 @@ def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: A
                 r = min(max(mean + contrast * (r - mean), _ZERO), _ONE)
                 g = min(max(mean + contrast * (g - mean), _ZERO), _ONE)
                 b = min(max(mean + contrast * (b - mean), _ZERO), _ONE)
-                luma = _RED * r + _GREEN * g + _BLUE * b
+                luma = RED * r + GREEN * g + BLUE * b
                 r = min(max(luma + saturation * (r - luma), _ZERO), _ONE)
                 g = min(max(luma + saturation * (g - luma), _ZERO), _ONE)
                 b = min(max(luma + saturation * (b - luma), _ZERO), _ONE)

@@ -74,7 +74,10 @@ class Fundus(Degradation):
 
     parameter_table: ParameterTable = PARAMETERS
     operation: ClassVar[Operation] = Operation(
-        "fundus", cpu="degrade.models.fundus.cpu:degrade", gpu="degrade.models.fundus.gpu:degrade"
+        "fundus",
+        cpu="degrade.models.fundus.cpu:degrade",
+        gpu="degrade.models.fundus.gpu:degrade",
+        cpu_gradient="degrade.models.fundus.cpu_gradient:degrade",
     )
     has_field_of_view: ClassVar[bool] = True
 
@@ -160,7 +163,7 @@ class Fundus(Degradation):
     def refuses(self, name: str, image: Tensor) -> str:
         if image.dtype == torch.float64:
             return "images are float64"
-        for setting in ("emulate_8bit", "softness") if name == "cpu" else ("emulate_8bit", "softness", "exact"):
+        for setting in ("emulate_8bit",) if name == "cpu" else ("emulate_8bit", "softness", "exact"):
             if self.settings[setting]:
                 return f"{setting} = {self.settings[setting]}"
         return ""
