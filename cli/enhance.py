@@ -10,6 +10,7 @@ from enhance.networks.summary import facts
 from .apply import apply
 from .evaluate import evaluate_
 from .export import export
+from .segment import segment
 from .segmenter import segmenter
 from .standard_streams import open_closed
 from .train import train_command
@@ -45,6 +46,7 @@ main.add_command(train_command)
 main.add_command(apply)
 main.add_command(evaluate_)
 main.add_command(export)
+main.add_command(segment)
 main.add_command(segmenter)
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from enhance.segmenter import load_segmenter
 
 from . import sheet
 from .failures import Failures, say
-from .mapping import STRUCTURE_HELP, map_options, open_structure
+from .mapping import STRUCTURE_HELP, map_options, open_structures
 from .methods import METHOD_HELP, open_method, read_held_out
 from .options import Refusal, check_out, read_device, read_recipe
 from .problems import told
@@ -139,7 +139,8 @@ def evaluate_(
     enhancers = {_title(text, methods): open_method(text, place) for text in dict.fromkeys(methods)}
     segment = _segment(segmenter)
     given = {"masks": masks, "vessels": vessels, "discs": discs}
-    found, marked = open_structure(source, structure, layout=layout, labels=labels, keep=keep, **given)
+    found, names = open_structures(source, structure, layout=layout, labels=labels, keep=keep, **given)
+    marked = names[0]
     found = _some(found, source, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
     failed: dict[str, str] = {}
     crop: Literal["fov"] | None = "fov" if prepare == "fov" else None

@@ -119,20 +119,20 @@ def _pairs(source: str, max_pixels: int) -> Source:
 STRUCTURE_HELP = "What to segment: the name of a map, such as vessels, disc or cup.  [default: vessels, or else disc]"
 
 
-def open_structure(source: str, structure: str | None, **options: Any) -> tuple[Source, str]:
-    """Open SOURCE as `open_mapped` does; the images, and the name of the map that a segmenter is for.
+def open_structures(source: str, structure: str | None, **options: Any) -> tuple[Source, tuple[str, ...]]:
+    """Open SOURCE as `open_mapped` does; the images, and the names of the maps that a segmenter is for.
 
     Args:
         source: text of SOURCE.
-        structure: value of --structure.
+        structure: value of --structure: names separated by commas.
         options: those of `open_mapped`.
     """
     layout = options.get("layout")
-    wanted = None
-    if layout is not None and structure is not None:
-        wanted = ("mask", structure)
-    found = open_mapped(source, wanted=wanted, **options)
-    if structure is not None:
-        return found, structure
+    names = () if structure is None else tuple(name.strip() for name in structure.split(",") if name.strip())
+    if structure is not None and (not names or len(set(names)) < len(names)):
+        raise Refusal("--structure", f"{structure!r}: allowed are different names, separated by commas")
+    found = open_mapped(source, wanted=("mask", *names) if layout is not None and names else None, **options)
+    if names:
+        return found, names
     sample = first_usable(found) or {}
-    return found, "disc" if "disc" in sample and "vessels" not in sample else "vessels"
+    return found, ("disc",) if "disc" in sample and "vessels" not in sample else ("vessels",)

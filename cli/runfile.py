@@ -55,6 +55,17 @@ class Data:
         "SOURCE, whose patients are on no other side.",
         metavar="NAME|FILE.toml",
     )
+    init: str | None = option(
+        None,
+        "Begin from the weights of another run of NETWORK, for instance to train on real pairs after synthetic ones.",
+        metavar="RUN|FILE",
+    )
+    rsp: str | None = option(
+        None,
+        "magenet: begin the network for structure from a file of 'enhance segmenter --network agnet', or from a run; "
+        "it is not trained first then, unless --set rsp_share=... says so.",
+        metavar="FILE|RUN",
+    )
     layout: str | None = option(None, HELP["layout"], metavar="NAME")
     masks: str | None = option(None, HELP["masks"], metavar="DIR|PATTERN")
     vessels: str | None = option(None, HELP["vessels"], metavar="DIR|PATTERN")

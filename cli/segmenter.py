@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import click
+import torch
 from tqdm import tqdm
 
 from degrade import stream
-from enhance.segmenter import VesselSegmenter, pack_segmenter, train_segmenter
+from enhance.segmenter import KINDS, make_segmenter, pack_segmenter, train_segmenter
 
 from .failures import Failures, say
-from .mapping import STRUCTURE_HELP, map_options, open_structure
+from .mapping import STRUCTURE_HELP, map_options, open_structures
 from .methods import read_held_out
 from .options import Refusal, read_device
 from .sources import PAIRS_HELP, SOURCE_HELP
@@ -24,7 +25,14 @@ from .writable import keep as write
 @click.argument("source")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @map_options("layout", "masks", "vessels", "discs", "labels", "keep")
-@click.option("--structure", metavar="NAME", help=STRUCTURE_HELP)
+@click.option("--structure", metavar="NAME,...", help=f"{STRUCTURE_HELP} Several make one segmenter of them all.")
+@click.option(
+    "--network",
+    type=click.Choice(KINDS),
+    default="unet",
+    show_default=True,
+    help="unet is small; agnet, and with its guided filter agnet-guided, are for --rsp of 'enhance train magenet' too.",
+)
 @click.option(
     "--steps",
     type=click.IntRange(1, 10**9),
@@ -42,7 +50,9 @@ from .writable import keep as write
 @click.option(
     "--crop", type=click.IntRange(64, 65_536), default=192, show_default=True, help="Side of the windows, pixels."
 )
-@click.option("--width", type=click.IntRange(1, 512), default=16, show_default=True, help="Channels at full size.")
+@click.option(
+    "--width", type=click.IntRange(1, 512), help="Channels at full size.  [default: 16, of agnet 32 as published]"
+)
 @click.option(
     "--without",
     type=click.Path(path_type=Path, file_okay=False),
@@ -62,16 +72,17 @@ def segmenter(
     labels: str | None,
     keep: str | None,
     structure: str | None,
+    network: str,
     steps: int,
     size: int,
     crop: int,
-    width: int,
+    width: int | None,
     without: Path | None,
     seed: int,
     device: str,
     strict: bool,
 ) -> None:
-    """Trains a small segmenter of vessels, or of discs, on clean SOURCE images and writes it to OUT (.safetensors).
+    """Trains a segmenter of vessels, or of discs, on clean SOURCE images and writes it to OUT (.safetensors).
 
     'enhance evaluate --vessels DIR --segmenter OUT' measures with it how well enhanced photographs show their vessels.
     """
@@ -80,10 +91,12 @@ def segmenter(
     if out.suffix != ".safetensors":
         raise Refusal("OUT", f"{str(out)!r}: its name ends in .safetensors")
     given = {"masks": masks, "vessels": vessels, "discs": discs}
-    found, marked = open_structure(source, structure, layout=layout, labels=labels, keep=keep, **given)
+    found, marked = open_structures(source, structure, layout=layout, labels=labels, keep=keep, **given)
     found = _without(found, without)
     place = read_device(device)
-    check_writable(out, len(pack_segmenter(VesselSegmenter(3, width))))
+    width = (16 if network == "unet" else 32) if width is None else width
+    with torch.random.fork_rng(devices=[]):
+        check_writable(out, len(pack_segmenter(make_segmenter(network, 3, width, marked, size))))
     failed: dict[str, str] = {}
     with tqdm(total=steps, unit="step", leave=False, disable=None) as bar:
 
@@ -92,9 +105,10 @@ def segmenter(
             bar.set_postfix_str(f"loss {loss:.3f}")
 
         try:
-            network = train_segmenter(
+            made = train_segmenter(
                 found,
                 structure=marked,
+                network=network,
                 steps=steps,
                 size=size,
                 crop=crop,
@@ -106,7 +120,7 @@ def segmenter(
             )
         except (ValueError, stream.StreamError) as error:
             raise Refusal("SOURCE", str(error)) from None
-    write(out, pack_segmenter(network))
+    write(out, pack_segmenter(made))
     failures = Failures(list(failed.items()))
     failures.tell(err=True)
     say(f"segmenter written to {out}")

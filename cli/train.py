@@ -15,12 +15,14 @@ import torch
 from degrade.files import LockedError
 from degrade.recipes import recipe
 from degrade.stream import StreamError
+from enhance.checkpoints import CheckpointError
 from enhance.configuration import plain
 from enhance.option_fields import from_keys
 from enhance.trainers import TRAINERS, Trainer, trainer
 from enhance.training import GOES_ON, Options, Stopped, train
 from enhance.training.processes import ElsewhereError, RunError, is_first
 from enhance.training.rundir import RECORD, is_used
+from enhance.warm_start import load_structure, warm_start
 
 from . import runfile
 from .failures import FAILED, Failures, say
@@ -128,6 +130,8 @@ def train_command(
         raise Refusal("--out", "missing: the folder of the run")
     if not resume and not overwrite and out.exists() and (not out.is_dir() or is_used(out)):
         raise Refusal("--out", f"{str(out)!r} is there already: --resume goes on, --overwrite deletes the run in it")
+    if not resume or not is_begun(out):
+        _begin_from(made, run.told)
     split = read_split(read_sources(run, made), run, made.config.seed, out, given if resume else None)
     try:
         failed = train(
@@ -230,11 +234,26 @@ def _trainer(run: RunFile, argument: str) -> Trainer:
             and TRAINERS[name].needs_low == "must"
         ):
             fields["recipe"] = run.told["low_recipe"]  # validation degrades as training does
+        if "rsp" in run.told and name == "magenet":
+            fields.setdefault("rsp_share", 0.0)
         if str(fields.get("recipe", "")).endswith(".toml"):
             fields["recipe"] = recipe(fields["recipe"]).to_toml()  # its text, because the file may change later
         return trainer(name, **fields)
     except (OSError, ValueError) as error:
         raise Refusal(argument if name in TRAINERS else "NETWORK", str(error)) from None
+
+
+def _begin_from(made: Trainer, told: dict[str, Any]) -> None:
+    """Load the weights of --init and --rsp."""
+    for name, load in (("init", warm_start), ("rsp", load_structure)):
+        if name not in told:
+            continue
+        try:
+            load(made, told[name])
+        except CheckpointError as error:
+            raise Refusal(f"--{name}", str(error)) from None
+        except OSError as error:
+            raise Refusal(f"--{name}", reason(error, told[name])) from None
 
 
 def _read_low_recipe(told: dict[str, Any]) -> None:

@@ -132,6 +132,7 @@ def _check(value: Any, option: Any) -> Any:
         fits = any(value == word and type(value) is type(word) for word in typing.get_args(option))
     elif typing.get_origin(option) is tuple:
         kinds = typing.get_args(option)
+        value = (value,) if isinstance(value, str) else value  # one word is a tuple of one
         if kinds[-1] is Ellipsis:
             kinds = (kinds[0],) * len(value)
         return tuple(_check(part, kind) for part, kind in zip(value, kinds, strict=True))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from degrade import fov
 from degrade.images import image_io
+from enhance.resizing import unfit
 
 Precision = Literal["32", "bf16", "16"]
 
@@ -87,8 +88,8 @@ def enhance_image(
         enhanced, mask = fov.uncrop(enhanced, where, given), full
     elif size is not None:
         height, width = given.shape[-2:]
-        enhanced = _unfit(enhanced, height, width)
-        mask = None if mask is None else (_unfit(mask, height, width) > 0.5).to(mask.dtype)
+        enhanced = unfit(enhanced, height, width)
+        mask = None if mask is None else (unfit(mask, height, width) > 0.5).to(mask.dtype)
     if mask is not None:
         enhanced = torch.where(mask > 0.5, enhanced, given)
     if image.is_floating_point():
@@ -161,16 +162,6 @@ def _ramp(window: slice, side: int, overlap: int) -> Tensor:
     if window.stop < side:
         ramp = torch.minimum(ramp, rising.flip(0))
     return ramp
-
-
-def _unfit(image: Tensor, height: int, width: int) -> Tensor:
-    """Inverse of `degrade.images.image_io.resize`: crop the padding and scale (B, C, S, S) to (B, C, height, width)."""
-    size = image.shape[-1]
-    longer = max(height, width)
-    inner = [max(1, round(side * size / longer)) for side in (height, width)]
-    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-    image = image[..., top : top + inner[0], left : left + inner[1]]
-    return torch.nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def _channels(enhancer: Enhancer, image: Tensor) -> int:

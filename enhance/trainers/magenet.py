@@ -17,6 +17,7 @@ from enhance.cases import field_of_view
 from enhance.losses import charbonnier, consistency, edge, gaussian_ramp_up, multi_scale_segmentation
 from enhance.networks.base import check_one_of
 from enhance.networks.magenet import MAGENet
+from enhance.networks.segmenters import class_labels
 from enhance.trainers.averaging import update_average
 from enhance.trainers.base import Config, Losses, Sources, Trainer, Updater
 from enhance.trainers.paired import paired
@@ -43,11 +44,14 @@ class MAGEConfig(Config):
             given, the student learns to agree with it (T-MAGE-Net). False is MAGE-Net.
         ema: decay of that average per step, smaller in the first steps: min(1 - 1/(t + 1), ema) (mean teacher).
         noise: standard deviation of what is added to the images the teacher sees, in [0, 1] (ours; the number is lost).
-        consistency_weight: the largest weight of the agreement, lambda_max (mean teacher).
+        consistency_weight: the largest weight of the agreement, lambda_max. A choice: the paper's number is lost; 1, 50
+            and 100 are in use with mean teachers.
         ramp: share of the steps after which it is reached (ours).
         stage2, cab: False leaves out the second stage, or the channel attention ("w/o CAB").
         rsp: the network for structure: "agnet", "agnet-guided" (the published filter), or "none" ("w/o RSP"), which
-            needs no vessel maps.
+            needs no vessel maps. `enhance.warm_start.load_structure` begins it from a segmenter.
+        structures: maps that it learns, such as vessels, disc and cup; where they overlap the last one counts (the
+            paper leaves open which structures its masks have).
         width, level_step, stage2_step: channels of the first level, more per level, more in stage 2 (MPRNet's for
             deraining).
         num_cab: channel attention blocks in each of the three fundus attention blocks (MPRNet).
@@ -81,6 +85,7 @@ class MAGEConfig(Config):
     stage2_step: int = 16
     num_cab: int = 8
     rsp_width: int = 32
+    structures: tuple[str, ...] = ("vessels",)
     split: bool = True
     checkpointing: bool = False
 
@@ -99,6 +104,8 @@ class MAGETrainer(Trainer):
     def __init__(self, config: MAGEConfig) -> None:
         super().__init__(config)
         check_one_of("rsp", config.rsp, ("agnet", "agnet-guided", "none"))
+        if not config.structures:
+            raise ValueError("structures = (): allowed is at least one; rsp = none does without")
         with seeded(config.seed):
             self._student = MAGENet(
                 config.channels,
@@ -108,6 +115,7 @@ class MAGETrainer(Trainer):
                 config.num_cab,
                 None if config.rsp == "none" else config.rsp,
                 config.rsp_width,
+                1 + len(config.structures),
                 split=config.split,
                 stage2=config.stage2,
                 cab=config.cab,
@@ -117,7 +125,21 @@ class MAGETrainer(Trainer):
         networks = {"student": self._student, "teacher": self._teacher}
         self.networks = nn.ModuleDict({name: net for name, net in networks.items() if net is not None})
         self.optimizers = {"network": Adam(self._student.parameters(), config.lr, betas=(0.9, 0.999))}
-        self.maps = () if config.rsp == "none" else ("vessels",)
+        self.maps = () if config.rsp == "none" else config.structures
+
+    @property
+    def structure(self) -> nn.Module | None:
+        """The student's network for structure; None without one."""
+        return self._student.rsp
+
+    def begin_from_enhancer(self) -> None:
+        """Give the student the weights of the enhancing network, its teacher's."""
+        self._student.load_state_dict(self.enhancer.state_dict())
+
+    def follow(self) -> None:
+        """Give the teacher the student's weights, once those were loaded."""
+        if self._teacher is not None:
+            self._teacher.load_state_dict(self._student.state_dict())
 
     @property
     def enhancer(self) -> MAGENet:
@@ -150,7 +172,7 @@ class MAGETrainer(Trainer):
         if number < first:
             assert self._student.rsp is not None
             scales = self._student.rsp(labelled.degraded).segmentation
-            losses = {"segmentation": multi_scale_segmentation(scales, _labels(labelled))}
+            losses = {"segmentation": multi_scale_segmentation(scales, self._labels(labelled))}
             total = self.config.segmentation_weight * losses["segmentation"]
         else:
             losses = self._supervised(labelled)
@@ -174,7 +196,7 @@ class MAGETrainer(Trainer):
             losses[f"stage{number}"] = errors
         total = torch.stack(list(losses.values())).sum()
         if output.segmentation:
-            losses["segmentation"] = multi_scale_segmentation(output.segmentation, _labels(batch))
+            losses["segmentation"] = multi_scale_segmentation(output.segmentation, self._labels(batch))
             total = total + config.segmentation_weight * losses["segmentation"]
         return {"supervised": total, **losses}
 
@@ -192,7 +214,5 @@ class MAGETrainer(Trainer):
         config = self.config
         return {"network": cosine(config.lr, config.lr_least, number, config.steps)}
 
-
-def _labels(batch: Batch) -> Tensor:
-    """(B, H, W) int64: 1 for vessels, 0 for all else."""
-    return (batch.maps["vessels"][:, 0] > 0.5).long()
+    def _labels(self, batch: Batch) -> Tensor:
+        return class_labels(batch.maps, self.config.structures)

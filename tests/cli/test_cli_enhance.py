@@ -126,7 +126,8 @@ def test_evaluate_against_references_and_without(tmp_path):
 def test_a_segmenter_is_trained_saved_and_measures_vessels(tmp_path):
     eyes, out = "phantom:fundus?count=5&size=64", tmp_path / "s.safetensors"
     run("segmenter", eyes, out, "--steps", 3, "--size", 64, "--crop", 64, "--width", 4)
-    assert load_segmenter(out).options == {"channels": 3, "width": 4}
+    about = {"channels": 3, "width": 4, "network": "unet", "structures": ["vessels"], "size": 64}
+    assert load_segmenter(out).options == about
     printed = run("evaluate", "identity", eyes, "--recipe", "cofe-net", "--segmenter", out)
     assert "Dice" in printed
     assert "no segmenter" in refused("evaluate", "identity", eyes, "--segmenter", _weights(tmp_path))
@@ -173,5 +174,5 @@ def test_export(trained, tmp_path, suffix):
 
 def test_help_names_what_there_is():
     printed = run("--help")
-    for command in ("apply", "evaluate", "export", "networks", "segmenter", "train"):
+    for command in ("apply", "evaluate", "export", "networks", "segment", "segmenter", "train"):
         assert command in printed
