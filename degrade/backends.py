@@ -40,11 +40,12 @@ class Backends:
             override.reset(token)
 
     @staticmethod
-    def warm_up(recipes: Iterable[str | Degradation] | None = None) -> float:
+    def warm_up(recipes: Iterable[str | Degradation] | None = None, gradients: bool = False) -> float:
         """Compile what recipes need on this machine's CPU ahead of the first call: in Docker images, on clusters.
 
         Args:
             recipes: names or recipes; all named ones if not given.
+            gradients: compile the way back as well, stage by stage.
 
         Returns:
             the seconds that it took: a fraction of one where everything was there.
@@ -56,6 +57,8 @@ class Backends:
                 image = torch.full((2, channels, 64, 64), 0.5)
                 degradation(image, make_keys(0, 2))
                 degradation(image, make_keys(0, 2), torch.ones(2, 1, 64, 64))
+                if gradients:
+                    _back(degradation, image)
         return time.perf_counter() - start
 
     @staticmethod
@@ -90,6 +93,15 @@ def serving(recipe: Degradation, image: Tensor) -> str:
         for operation in recipe.operations
     }
     return "+".join(sorted(names))
+
+
+def _back(degradation: Degradation, image: Tensor) -> None:
+    """Gradients in the image and in all parameters, of all stages together and of each alone."""
+    drawn, size = degradation.draw(make_keys(0, 2), *image.shape[-2:]), image.shape[-2:]
+    for parameters in (drawn, *degradation.stages(drawn).values()):
+        leaves = {n: v.clone().requires_grad_(v.is_floating_point()) for n, v in parameters.items()}
+        degraded = degradation.apply(image.clone().requires_grad_(), leaves, torch.ones(2, 1, *size))
+        degraded.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def _refusal(recipe: Degradation, operation: Operation, image: Tensor) -> Refusal | None:

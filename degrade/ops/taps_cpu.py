@@ -57,8 +57,8 @@ def taps_and_one(size: Any, sigma: Any, side: int) -> Array:
 
 
 @inner_kernel
-def taps_adjoint(size: Any, sigma: Any, side: int, half: Array, to_half: NDArray[np.float64]) -> tuple[float, float]:
-    """The derivatives in size and sigma, from those in the taps of `taps_and_one`, `half`.
+def taps_adjoint(size: Any, sigma: Any, side: int, to_half: NDArray[np.float64]) -> tuple[float, float]:
+    """The derivatives in size and sigma, from those in the taps of `taps_and_one`.
 
     Where a whole pair of taps is complete the derivative in the size is that from above.
     """
@@ -68,16 +68,17 @@ def taps_adjoint(size: Any, sigma: Any, side: int, half: Array, to_half: NDArray
     squares = whole * (whole + 1) * (2 * whole + 1) / 6
     top = max(variance, 0.0) * (2 * whole + 1) - 2 * squares
     bottom = 2 * ((whole + 1) * (whole + 1) - max(variance, 0.0))
-    total, mean = 0.0, 0.0
-    for lag in range(len(half)):
-        box = 1.0 if lag <= whole else (top / bottom if lag == whole + 1 else 0.0)
-        total += (1 if lag == 0 else 2) * box * math.exp(-0.5 * (lag / spread) ** 2)
-        mean += to_half[lag] * half[lag]
+    weights, total, mean = np.zeros(len(to_half)), 0.0, 0.0
+    for lag in range(min(whole + 2, len(to_half))):
+        weights[lag] = (1.0 if lag <= whole else top / bottom) * math.exp(-0.5 * (lag / spread) ** 2)
+        total += weights[lag] if lag == 0 else 2 * weights[lag]
+        mean += to_half[lag] * weights[lag]
+    mean /= total
     to_sigma, to_size = 0.0, 0.0
-    for lag in range(len(half)):
-        to_weight = to_half[lag] - (1 if lag == 0 else 2) * mean  # times the total
-        to_sigma += to_weight * half[lag] * lag * lag / (spread * spread * spread)
+    for lag in range(1, len(to_half)):
+        to_weight = (to_half[lag] - 2 * mean) / total
+        to_sigma += to_weight * weights[lag] * lag * lag / (spread * spread * spread)
         if lag == whole + 1 and variance >= 0:
             slope = ((2 * whole + 1) * bottom + 2 * top) / (bottom * bottom)
-            to_size = to_weight / total * math.exp(-0.5 * (lag / spread) ** 2) * slope * side * side * size / 6
+            to_size = to_weight * math.exp(-0.5 * (lag / spread) ** 2) * slope * side * side * size / 6
     return to_size, to_sigma * side

@@ -199,7 +199,7 @@ def _halo_shape(row: Array, softness: Any, to_ring: Array, weights: Array, shape
         return
     low, high = min(inner, outer), max(inner, outer)
     field_adjoint(to_ring, weights, size, center, low, high, soft, half, half, to_disks, to_half, to_half)
-    to_size, to_sigma = taps_adjoint(row[at.HALO_KERNEL], at_sigma, side, half, to_half)
+    to_size, to_sigma = taps_adjoint(row[at.HALO_KERNEL], at_sigma, side, to_half)
     to_row[at.HALO_KERNEL] += to_size
     to_row[at.HALO_SIGMA] += to_sigma
     to_row[at.HALO_CENTER] += to_disks[0] * shape[2]
@@ -219,8 +219,8 @@ def _hole_shape(
     to_across, to_down, to_disks = np.zeros(len(across)), np.zeros(len(down)), np.zeros(4)
     soft = length(softness, side)
     field_adjoint(to_dark, weights, size, center, -1.0, radius, soft, across, down, to_disks, to_across, to_down)
-    to_x, to_sigma_x = taps_adjoint(x_size, sigma, side, across, to_across)
-    to_y, to_sigma_y = taps_adjoint(y_size, sigma, side, down, to_down)
+    to_x, to_sigma_x = taps_adjoint(x_size, sigma, side, to_across)
+    to_y, to_sigma_y = taps_adjoint(y_size, sigma, side, to_down)
     to_row[at.HOLE_KERNEL] += scale * to_x
     to_row[at.HOLE_KERNEL + 1] += scale * to_y
     to_row[at.HOLE_SIGMA] += scale * (to_sigma_x + to_sigma_y)
@@ -248,8 +248,8 @@ def optics_adjoint(image: Array, row: Array, blur_too: bool, g: Array, plane: Ar
     across, down = taps_and_one(x_size, sigma, side), taps_and_one(y_size, sigma, side)
     to_across, to_down = np.zeros(len(across)), np.zeros(len(down))
     blur_adjoint(image, across, down, blur_too, g, plane, to_across, to_down)
-    to_x, to_sigma_x = taps_adjoint(x_size, sigma, side, across, to_across)
-    to_y, to_sigma_y = taps_adjoint(y_size, sigma, side, down, to_down)
+    to_x, to_sigma_x = taps_adjoint(x_size, sigma, side, to_across)
+    to_y, to_sigma_y = taps_adjoint(y_size, sigma, side, to_down)
     to_row[at.BLUR_KERNEL] += to_x
     to_row[at.BLUR_KERNEL + 1] += to_y
     to_row[at.BLUR_SIGMA] += to_sigma_x + to_sigma_y

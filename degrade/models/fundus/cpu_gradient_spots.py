@@ -114,8 +114,8 @@ def _spot_adjoint(row: Array, n: int, spots: int, softness: Any, g: Array, to_ro
     side = min(g.shape[1], g.shape[2])
     size_at, sigma_at = at.SPOTS_AT + at.SPOT_KERNEL * spots + 2 * n, at.SPOTS_AT + at.SPOT_SIGMA * spots + n
     center_at, radius_at = at.SPOTS_AT + at.SPOT_CENTER * spots + 2 * n, at.SPOTS_AT + at.SPOT_RADIUS * spots + n
-    x_size, x_sigma = taps_adjoint(row[size_at], row[sigma_at], side, x_half, to_x)
-    y_size, y_sigma = taps_adjoint(row[size_at + 1], row[sigma_at], side, y_half, to_y)
+    x_size, x_sigma = taps_adjoint(row[size_at], row[sigma_at], side, to_x)
+    y_size, y_sigma = taps_adjoint(row[size_at + 1], row[sigma_at], side, to_y)
     to_row[size_at] += height * x_size
     to_row[size_at + 1] += height * y_size
     to_row[sigma_at] += height * (x_sigma + y_sigma)

@@ -51,9 +51,10 @@ class Fundus(Degradation):
     points and means refer to the square around the field of view, as in the release, which crops to it: what black a
     camera has left around the disc changes nothing inside it. With "image" they refer to the whole file.
 
-    Without gradients a call is served by Numba's loops on a CPU and by fused Triton kernels on a GPU; with them, and
-    with float64, `emulate_8bit` or softness, by the definition in torch, which works on the batch as a whole. The
-    numbers agree to half a grey level (wide fields are interpolated), or to rounding with `exact=True`. `compile()`
+    On a CPU a call is served by Numba's loops, with gradients as well as without; on a GPU, without gradients or
+    softness, by fused Triton kernels. The definition in torch, which works on the batch as a whole, serves the rest:
+    float64, `emulate_8bit`, masks that require a gradient, gradients of gradients. The numbers agree to half a grey
+    level and gradients to a hundredth (wide fields are interpolated), or to rounding with `exact=True`. `compile()`
     compiles the definition: one graph for all batch sizes, and a graph for each number of a blur's and a spot's taps,
     which grow with the images. `softness` above 0 (2/512 looks the same) gives halo, hole and spots a gradient in
     their centers and radii.
@@ -180,11 +181,14 @@ class Fundus(Degradation):
         side = min(image.shape[-2:])
         softness = ends(self.settings["softness"])[0]
         most = call.largest()
-        spot_reach = reference.spot_reach(most["spot_radius"], most["spot_kernel"], side, softness)
+        # where a kernel's last pair of taps is whole, its gradient is that of the pair that it gains next
+        spot_more, blur_more = (int(p[name].requires_grad) for name in ("spot_kernel", "blur_kernel"))
+        window, spot_taps = reference.spot_reach(most["spot_radius"], most["spot_kernel"], side, softness)
         normals = None
         if most["noise"] != 0:  # drawn out here: in a compiled graph, the compiler would choose the random bits
             normals = keyed.normals(p["noise_key"], "pixel", tuple(image.shape[1:]), image.dtype)
-        fixed_ = (spot_reach, reach_of(most["blur_kernel"], side), softness, bool(self.settings["emulate_8bit"]))
+        spot_reach, blur_reach = (window + spot_more, spot_taps + spot_more), reach_of(most["blur_kernel"], side)
+        fixed_ = (spot_reach, blur_reach + blur_more, softness, bool(self.settings["emulate_8bit"]))
         compiling = torch.compiler.is_compiling()
         if self.compiled and not compiling:
             return _compiled()(image, p, mask, normals, *fixed_)
