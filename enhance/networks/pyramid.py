@@ -1,6 +1,6 @@
 """Laplacian pyramid features: frequency bands of an image, which degradations change less than the image.
 
-Source: Liu et al., PCE-Net, MICCAI 2022, section 2.2, Eq. 1, and the released code.
+Source: Liu et al., PCE-Net, MICCAI 2022, Eq. 1, and the released code.
 """
 
 from __future__ import annotations

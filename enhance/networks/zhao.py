@@ -15,7 +15,7 @@ from enhance.networks.blocks import init_normal, instance_norm, patch_layer
 
 
 class ZhaoGenerator(EnhancementNetwork):
-    """Three convolutions, residual blocks, three transposed convolutions; both generators are this (section 2.1).
+    """Three convolutions, residual blocks, three transposed convolutions; both generators are this.
 
     Args:
         channels: of the images, 1 or 3.
@@ -70,7 +70,7 @@ class Judgement(NamedTuple):
 
 
 class ZhaoDiscriminator(nn.Module):
-    """Five 3 x 3 convolutions, four of them with stride 2 (section 2.1): score and dynamic feature descriptor.
+    """Five 3 x 3 convolutions, four of them with stride 2: score and dynamic feature descriptor.
 
     There is no sigmoid, which least squares do not need. Instance norm in the three middle layers is PatchGAN's habit.
 
