@@ -38,7 +38,7 @@ RECIPES: Mapping[str, Preset] = {
     ),
     "cofe-net-paper": Preset(
         Fundus,
-        "Cofe-Net's fundus degradations as published: wider color, 10 to 30 spots, noise",
+        "the published ranges of color, number of spots and noise; all else as Cofe-Net's authors released it",
         f"{_COFE_NET}; the published text and parameter files.\n"
         "The standard deviation of the noise is not published: 0 to 0.02 is ours.",
         {"brightness": _HALF, "contrast": _HALF, "saturation": _HALF, "spot_count": (10, 30), "noise": (0.0, 0.02)},
