@@ -29,9 +29,9 @@ def feature_consistent(
     Args:
         blurry_again, blurry: D_b's layers for G_b(G_e(x)) and for x, one tensor of any shape per layer.
         sharp_again, sharp: D_e's layers for G_e(G_b(y)) and for y.
-        total: sum over the layers. The paper prints the term of one layer l and says that all are selected; whether they
-            are summed is our reading. With five layers and the paper's weight 10 the sum drowns the adversarial term,
-            so the mean is the default.
+        total: sum over the layers. The paper prints the term of one layer l and says that all are selected; whether
+            they are summed is a reading. With five layers and the paper's weight 10 the sum drowns the adversarial
+            term, so the mean is the default.
 
     Returns:
         a scalar.

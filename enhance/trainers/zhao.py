@@ -35,9 +35,9 @@ class ZhaoConfig(Config):
         recipe: of the validation alone; what is trained on is unpaired.
         lr: learning rate of Adam, betas 0.5 and 0.999, for generators and discriminators (CycleGAN).
         decay: the last share of the steps, in which the learning rate goes to 0 linearly (CycleGAN).
-        cycle: what the cycle of both generators must preserve. "feature": the discriminators' features. The paper prints
-            the term of one layer l and selects all layers; the mean over them is ours; "feature-sum": their sum,
-            another reading, which drowns the adversarial term;
+        cycle: what the cycle of both generators must preserve. "feature": the discriminators' features. The paper
+            prints the term of one layer l and selects all layers; the mean over them is ours; "feature-sum": their
+            sum, another reading, which drowns the adversarial term;
             "image": the pixels, the paper's "w/o feature constraint"; "none".
         cycle_weight, identity_weight: beside the adversarial loss's 1, images in [-1, 1] (paper); 0 leaves them out.
         pool: generated images kept for each discriminator (CycleGAN).
