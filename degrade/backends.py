@@ -101,7 +101,7 @@ def _back(degradation: Degradation, image: Tensor) -> None:
     for parameters in (drawn, *degradation.stages(drawn).values()):
         leaves = {n: v.clone().requires_grad_(v.is_floating_point()) for n, v in parameters.items()}
         degraded = degradation.apply(image.clone().requires_grad_(), leaves, torch.ones(2, 1, *size))
-        degraded.sum().backward()  # type: ignore[no-untyped-call]
+        degraded.sum().backward()
 
 
 def _refusal(recipe: Degradation, operation: Operation, image: Tensor) -> Refusal | None:

@@ -6,7 +6,6 @@ field: its lines are chords of the same disk.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel
 from degrade.jit.rows import LINE, aligned
-from degrade.ops.disk_cpu import chord, is_all_around, rim, rows_of
-from degrade.ops.fields_cpu import extended, extent_of, outputs, reflected, running
+from degrade.ops.disk_cpu import chord, is_all_around, rows_of
+from degrade.ops.fields_cpu import extended, extent_of, outputs, reflected
+from degrade.ops.rim_cpu import phases, rim_adjoint
 
 Array = NDArray[np.float32]
 Sums = NDArray[np.float64]
@@ -132,8 +132,9 @@ def _to_taps(
     first, count = outputs(width, step)
     _, ny = outputs(height, step)
     extent = extent_of(width, step)
-    sums = running(half, extent, step)
-    to_sums = np.zeros(sums.shape, np.float32)
+    to_sums = np.zeros((step, (2 * extent + 1 + step) // step), np.float32)
+    weights = phases(half if softness > 0 else half[:0], extent, step)
+    to_weights = np.zeros(weights.shape, np.float32)
     top, bottom = rows_of(y, (inner if around else outer) + softness / 2, height)
     chords = aligned(height + 4, nodes.shape[1])
     _back_to_lines(nodes, other, first, step, ny, height, top, bottom, chords)
@@ -144,31 +145,23 @@ def _to_taps(
                 continue
             line, dy, sign = chords[row, :count], row - y, np.float32(1 if n else -1)
             begin, end = chord(x, radius - softness / 2, dy, width)
-            _chord_adjoint(line, sums, to_sums, extent, len(half), begin, end, sign, first, width)
+            _chord_adjoint(line, to_sums, extent, len(half), begin, end, sign, first, width)
             if softness > 0:
-                low, high = chord(x, radius + softness / 2, dy, width)
-                for i in range(low, high):
-                    if i < begin or i >= end:
-                        part = sign * rim(i - x, dy, radius, softness)
-                        to_pixel = _chord_adjoint(line, sums, to_sums, extent, len(half), i, i + 1, part, first, width)
-                        if rims:
-                            distance = math.sqrt(max((i - x) * (i - x) + dy * dy, 1e-12))
-                            slope = sign * to_pixel / softness
-                            to_ring[0] += slope * (i - x) / distance
-                            to_ring[1] += slope * dy / distance
-                            to_ring[2 + n] += slope
+                to = to_ring if rims else to_ring[:0]
+                rim_adjoint(
+                    line, weights, to_weights, extent, len(half), x, dy, radius, softness, sign, first, width, n, to
+                )
     total = 0.0
     for t in range(2 * extent + 1, 0, -1):  # a weight is in all the sums behind it
         total += to_sums[t % step, t // step]
         lag = abs(t - 1 - extent)
         if lag < len(half):
-            to_half[lag] += total
+            to_half[lag] += total + to_weights[(t - 1) % step, (t - 1) // step]
 
 
 @inner_kernel
 def _chord_adjoint(
     line: Array,
-    sums: Array,
     to_sums: Array,
     extent: int,
     taps: int,
@@ -177,38 +170,33 @@ def _chord_adjoint(
     sign: Any,
     first: int,
     width: int,
-) -> float:
-    """Of `_add_chord` of `fields_cpu`: adds to the sums' derivatives, and returns that in the chord's height."""
+) -> None:
+    """Of `_add_chord` of `fields_cpu`: adds to the derivatives in the sums."""
     if end <= begin:
-        return 0.0
-    count, step = len(line), len(sums)
-    to_height = _add_adjoint(line, sums, to_sums, extent, first - begin + 1, first - end + 1, sign, np.int64(0), count)
+        return
+    count, step = len(line), len(to_sums)
+    _add_adjoint(line, to_sums, extent, first - begin + 1, first - end + 1, sign, np.int64(0), count)
     low, high = max(begin, 1), max(end, 1)
     reached = min(max((taps - low - first) // step + 1, 0), count)
-    to_height += _add_adjoint(line, sums, to_sums, extent, first + high, first + low, sign, np.int64(0), reached)
+    _add_adjoint(line, to_sums, extent, first + high, first + low, sign, np.int64(0), reached)
     far = 2 * (width - 1)
     low, high = min(begin, width - 1) - far, min(end, width - 1) - far
     reached = min(max((-taps - high - first) // step, 0), count)
-    return to_height + _add_adjoint(line, sums, to_sums, extent, first + high, first + low, sign, reached, count)
+    _add_adjoint(line, to_sums, extent, first + high, first + low, sign, reached, count)
 
 
 @inner_kernel
 def _add_adjoint(
-    line: Array, sums: Array, to_sums: Array, extent: int, plus: int, minus: int, sign: Any, low: Any, high: int
-) -> float:
-    step = len(sums)
+    line: Array, to_sums: Array, extent: int, plus: int, minus: int, sign: Any, low: Any, high: int
+) -> None:
+    step = len(to_sums)
     p, m = plus + extent, minus + extent
     part = line[low:high]
-    added, taken = sums[p % step, p // step + low :], sums[m % step, m // step + low :]
     to_added, to_taken = to_sums[p % step, p // step + low :], to_sums[m % step, m // step + low :]
     for j in range(len(part)):
         to_added[j] += sign * part[j]
     for j in range(len(part)):
         to_taken[j] -= sign * part[j]
-    total = np.float32(0)
-    for j in range(len(part)):
-        total += part[j] * (added[j] - taken[j])
-    return float(total)
 
 
 @inner_kernel

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel
 from degrade.jit.rows import LINE, aligned
-from degrade.ops.disk_cpu import chord, is_all_around, rim, rows_of
+from degrade.ops.disk_cpu import chord, is_all_around, rows_of
+from degrade.ops.rim_cpu import add_rim, phases
 
 Array = NDArray[np.float32]
 
@@ -47,7 +48,7 @@ def wide_field(
     first, nx = outputs(width, step)
     _, ny = outputs(height, step)
     x_extent, y_extent = extent_of(width, step), extent_of(height, step)
-    sums = running(x_half, x_extent, step)
+    sums, weights = running(x_half, x_extent, step), phases(x_half if softness > 0 else x_half[:0], x_extent, step)
     columns = nx if step == 1 else -(-nx // LINE) * LINE  # whole vectors; the last nodes mean nothing
     chords = rows.reshape(-1)[: height * columns].reshape(height, columns)
     reach = max(len(x_half), len(y_half)) + 2 * step
@@ -57,10 +58,15 @@ def wide_field(
         for j in range(columns):
             chords[row, j] = 0
         line, dy = chords[row, :nx], row - center[1]
-        if not all_around:
-            _add_disk(line, sums, x_extent, len(x_half), center[0], dy, outer, softness, np.float32(1), first, width)
-        if inner >= 0:
-            _add_disk(line, sums, x_extent, len(x_half), center[0], dy, inner, softness, np.float32(-1), first, width)
+        for n in range(2):  # the inner disk, the outer disk
+            radius = outer if n else inner
+            if radius < 0 or (n and all_around):
+                continue
+            sign = np.float32(1 if n else -1)
+            begin, end = chord(center[0], radius - softness / 2, dy, width)
+            _add_chord(line, sums, x_extent, len(x_half), begin, end, sign, first, width)
+            if softness > 0:
+                add_rim(line, weights, x_extent, len(x_half), center[0], dy, radius, softness, sign, first, width)
     nodes = aligned(-(-ny // 4) * 4, columns)
     _blur_lines(chords, top, bottom, extended(y_half, y_extent), y_extent, len(y_half), first, step, ny, nodes)
     if all_around:
@@ -150,31 +156,6 @@ def _add(line: Array, sums: Array, extent: int, plus: int, minus: int, sign: Any
     part = line[low:high]
     for j in range(high - low):
         part[j] += sign * (added[j] - taken[j])
-
-
-@inner_kernel
-def _add_disk(
-    line: Array,
-    sums: Array,
-    extent: int,
-    taps: int,
-    x: float,
-    dy: float,
-    radius: float,
-    softness: float,
-    sign: Any,
-    first: int,
-    width: int,
-) -> None:
-    """Adds a row of a blurred disk at the nodes: a chord, and the pixels of its rim one by one."""
-    begin, end = chord(x, radius - softness / 2, dy, width)
-    _add_chord(line, sums, extent, taps, begin, end, sign, first, width)
-    if softness > 0:
-        low, high = chord(x, radius + softness / 2, dy, width)
-        for i in range(low, high):
-            if i < begin or i >= end:
-                part = sign * rim(i - x, dy, radius, softness)
-                _add_chord(line, sums, extent, taps, i, i + 1, part, first, width)
 
 
 @inner_kernel

@@ -40,7 +40,7 @@ def enter(image: Array, mask: Array, g: Array, left: int, top: int, framed: bool
     `g`, the derivatives in the degraded image, times the mask go into `to`. Returns the mean of the mask in the frame.
     """
     channels, height, width = out.shape
-    area = 0.0
+    area, limit = 0.0, np.float32(0.5 if framed else -np.inf)
     first, last = max(-left, 0), min(image.shape[2] - left, width)
     for row in range(height):
         within = 0 <= row + top < image.shape[1]
@@ -55,7 +55,7 @@ def enter(image: Array, mask: Array, g: Array, left: int, top: int, framed: bool
             given, line, back = g[c, row + top, left + first :], line[first:last], back[first:last]
             part = np.float32(0)
             for j in range(len(line)):
-                line[j] = source[j] if inside[j] > np.float32(0.5) or not framed else np.float32(0)
+                line[j] = source[j] if inside[j] > limit else np.float32(0)
                 back[j] = given[j] * inside[j]
                 part += inside[j]
             if c == 0:
@@ -67,6 +67,7 @@ def enter(image: Array, mask: Array, g: Array, left: int, top: int, framed: bool
 def leave(g: Array, mask: Array, left: int, top: int, framed: bool, out: Array) -> None:
     """The derivatives in the frame's image to those in the image that `enter` was given."""
     channels, height, width = out.shape
+    limit = np.float32(0.5 if framed else -np.inf)
     first, last = min(max(left, 0), width), max(min(left + g.shape[2], width), 0)
     for c in range(channels):
         for row in range(height):
@@ -78,7 +79,7 @@ def leave(g: Array, mask: Array, left: int, top: int, framed: bool, out: Array) 
             if within:
                 line, inside, to = g[c, row - top, first - left :], mask[row, first:], to[first:last]
                 for j in range(len(to)):
-                    to[j] = line[j] if inside[j] > np.float32(0.5) or not framed else np.float32(0)
+                    to[j] = line[j] if inside[j] > limit else np.float32(0)
 
 
 @kernel

@@ -105,48 +105,52 @@ def color_adjoint(
     """From saturation and contrast to the brightened image, `g` in place, its mean luma's part left out.
 
     Adds to the derivatives in contrast and saturation, `to_factors[1:]`; returns that in the mean luma. `more` is
-    added to each derivative in the colored image.
+    added to each derivative in the colored image. A grey image is its own luma.
+
+    In three short loops over a row, as what has more arrays than these have is not vectorised.
     """
     channels, height, width = g.shape
-    to_mean = 0.0
+    luma, grey, to_mean = np.empty(width, np.float32), np.empty(width, np.float32), 0.0
     for row in range(height):
-        to_contrast, to_saturation, kept = _ZERO, _ZERO, _ZERO
-        if channels == 1:
-            line, to = image[0, row], g[0, row]
+        to_contrast, to_saturation, total = _ZERO, _ZERO, _ZERO
+        for j in range(width):
+            luma[j] = grey[j] = _ZERO
+        for c in range(channels):
+            line, weight = image[c, row], share_of(c, channels)
+            for j in range(width):
+                x = mean + contrast * (min(brightness * line[j], _ONE) - mean)
+                luma[j] += weight * min(max(x, _ZERO), _ONE)
+        for c in range(channels):
+            line, to = image[c, row], g[c, row]
+            for j in range(width):
+                x = mean + contrast * (min(brightness * line[j], _ONE) - mean)
+                away = min(max(x, _ZERO), _ONE) - luma[j]
+                x = luma[j] + saturation * away
+                kept = to[j] + more if (x >= _ZERO) & (x <= _ONE) else _ZERO
+                to[j] = kept
+                grey[j] += kept
+                to_saturation += kept * away
+        for c in range(channels):
+            line, to, part = image[c, row], g[c, row], share_of(c, channels) * (_ONE - saturation)
             for j in range(width):
                 away = min(brightness * line[j], _ONE) - mean
                 x = mean + contrast * away
-                k = to[j] + more if (x >= _ZERO) & (x <= _ONE) else _ZERO
-                to_contrast += k * away
-                kept += k
-                to[j] = contrast * k
-        else:
-            red, green, blue = image[0, row], image[1, row], image[2, row]
-            to_red, to_green, to_blue = g[0, row], g[1, row], g[2, row]
-            for j in range(width):
-                r0 = min(brightness * red[j], _ONE) - mean
-                g0 = min(brightness * green[j], _ONE) - mean
-                b0 = min(brightness * blue[j], _ONE) - mean
-                r1, g1, b1 = mean + contrast * r0, mean + contrast * g0, mean + contrast * b0
-                r2, g2, b2 = min(max(r1, _ZERO), _ONE), min(max(g1, _ZERO), _ONE), min(max(b1, _ZERO), _ONE)
-                luma = RED * r2 + GREEN * g2 + BLUE * b2
-                r2, g2, b2 = r2 - luma, g2 - luma, b2 - luma
-                r3, g3, b3 = luma + saturation * r2, luma + saturation * g2, luma + saturation * b2
-                r = to_red[j] + more if (r3 >= _ZERO) & (r3 <= _ONE) else _ZERO
-                h = to_green[j] + more if (g3 >= _ZERO) & (g3 <= _ONE) else _ZERO
-                b = to_blue[j] + more if (b3 >= _ZERO) & (b3 <= _ONE) else _ZERO
-                to_saturation += r * r2 + h * g2 + b * b2
-                grey = (_ONE - saturation) * (r + h + b)
-                r = saturation * r + RED * grey if (r1 >= _ZERO) & (r1 <= _ONE) else _ZERO
-                h = saturation * h + GREEN * grey if (g1 >= _ZERO) & (g1 <= _ONE) else _ZERO
-                b = saturation * b + BLUE * grey if (b1 >= _ZERO) & (b1 <= _ONE) else _ZERO
-                to_contrast += r * r0 + h * g0 + b * b0
-                kept += r + h + b
-                to_red[j], to_green[j], to_blue[j] = contrast * r, contrast * h, contrast * b
+                kept = saturation * to[j] + part * grey[j] if (x >= _ZERO) & (x <= _ONE) else _ZERO
+                to[j] = contrast * kept
+                to_contrast += kept * away
+                total += kept
         to_factors[1] += float(to_contrast)
         to_factors[2] += float(to_saturation)
-        to_mean += float(kept)
+        to_mean += float(total)
     return float(to_mean * (1.0 - contrast))
+
+
+@inner_kernel
+def share_of(c: int, channels: int) -> Any:
+    """The weight of a channel in the luma."""
+    if channels == 1:
+        return _ONE
+    return RED if c == 0 else (GREEN if c == 1 else BLUE)
 
 
 @inner_kernel
@@ -158,7 +162,7 @@ def brightness_adjoint(image: Array, brightness: Any, more: Any, g: Array) -> fl
     channels, height, width = g.shape
     total = 0.0
     for c in range(channels):
-        add = more if channels == 1 else more * (RED if c == 0 else (GREEN if c == 1 else BLUE))
+        add = more * share_of(c, channels)
         for row in range(height):
             line, to = image[c, row], g[c, row]
             part = _ZERO

@@ -1,0 +1,56 @@
+"""Gradients of the whole chain of Cofe-Net on a CPU, against the same call without: time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import degrade
+from benchmarks.samples import fundus
+from benchmarks.timing import Row, measure, peak_extra_bytes, set_threads
+
+SOFTNESS = 2 / 512
+
+
+def gradients(sizes: Sequence[int] = (256, 512), batch: int = 16, threads: int = 2, rounds: int = 7) -> list[Row]:
+    """Type 111, float32: milliseconds an image, forwards and backwards, and how far memory rises, in batches.
+
+    The gradients are those in the image alone, and in the image and all parameters. What each is compared with is the
+    call without gradients and with hard rims.
+    """
+    before = torch.get_num_threads()
+    set_threads(threads)
+    try:
+        kinds = [(name, soft) for name in ("cofe-net", "cofe-net-paper") for soft in (0.0, SOFTNESS)]
+        return [_row(size, batch, rounds, name, softness) for size in sizes for name, softness in kinds]
+    finally:
+        set_threads(before)
+
+
+def _row(size: int, batch: int, rounds: int, name: str, softness: float) -> Row:
+    image, mask, keys = fundus(batch, size)
+    plain, d = degrade.recipe(name, type="111"), degrade.recipe(name, type="111", softness=softness)
+    p = plain.draw(keys, size, size)
+
+    def back(parameters_too: bool) -> Tensor | None:
+        leaf = image.detach().requires_grad_()
+        leaves = {n: v.detach().requires_grad_(parameters_too and v.is_floating_point()) for n, v in p.items()}
+        d.apply(leaf, leaves, mask).sum().backward()
+        return leaf.grad
+
+    calls = {"plain": partial(plain.apply, image, p, mask), "image": partial(back, False), "all": partial(back, True)}
+    ms = {call: spread * (1e3 / batch) for call, spread in measure(calls, rounds).items()}
+    extra = peak_extra_bytes(calls["all"])
+    return {
+        "recipe": name,
+        "size": size,
+        "softness": softness,
+        "ms without": ms["plain"],
+        "ms, image": ms["image"],
+        "ms, image and parameters": ms["all"],
+        "times without": ms["all"].median / ms["plain"].median,
+        "extra memory, batches": None if extra is None else extra / (image.numel() * image.element_size()),
+    }
