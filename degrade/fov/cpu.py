@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from degrade.fov.constants import SHRUNK, SPECK
+from degrade.fov.constants import SHRUNK
 from degrade.fov.cpu_images import estimate_fields
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
@@ -23,9 +23,8 @@ def estimate(image: Tensor) -> Tensor:
     mask = empty((batch, 1, height, width), torch.float32)
     if batch:
         factor = -(-max(height, width) // SHRUNK)
-        radius = max(1, round(SPECK * min(-(-height // factor), -(-width // factor)) / 2))
         pictures = image.detach().to(torch.float32).contiguous().numpy()
         progress = np.zeros(1, np.int64)
-        work: Any = (pictures, factor, radius, mask.numpy())
+        work: Any = (pictures, factor, mask.numpy())
         share(lambda _: estimate_fields(progress, *work), threads_for(batch))
     return mask.to(image.dtype)

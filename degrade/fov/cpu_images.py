@@ -1,7 +1,6 @@
 """The steps of `degrade.fov.reference` over one image, shrunk to levels that are whole numbers.
 
-Sums of levels are exact, so all but the first mean over blocks and the interpolation of the edge has the definition's
-bits. Planes of 0 and 1 are int32.
+Sums of levels are exact, so all but the first mean over blocks has the definition's bits. Planes of 0 and 1 are int32.
 """
 
 from __future__ import annotations
@@ -11,144 +10,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.fov.constants import BAR, BRIGHT, CELLS, DARK, LEVELS
+from degrade.fov.constants import AROUND, CLOSER, LEVELS, MARGIN, SPECK
+from degrade.fov.cpu_levels import darkness, halve, part, shrink
 from degrade.jit.compiler import strict_inner_kernel, strict_kernel
 from degrade.jit.threads import take
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.int32]
 
-_ZERO, _HALF, _ONE, _TWO = (np.float32(number) for number in (0, 0.5, 1, 2))
+_ZERO, _QUARTER, _HALF, _ONE, _TWO = (np.float32(number) for number in (0, 0.25, 0.5, 1, 2))
 _LEVELS = np.float32(LEVELS)
-_LIT = int(BAR * LEVELS)
-_DARK, _DARKER, _NEAR, _DARKEST = (np.float32(number) for number in (DARK, 0.3, 0.12, 0.02))
-_FIRST, _LAST = np.float32(0.03), np.float32(0.15)
-_LEAST = np.float32(2**-12)
 
 
 @strict_kernel
-def estimate_fields(progress: NDArray[np.int64], image: Array, factor: int, radius: int, mask: Array) -> None:
+def estimate_fields(progress: NDArray[np.int64], image: Array, factor: int, mask: Array) -> None:
     """Fields of view of images (B, C, H, W) into `mask` (B, 1, H, W), until there are none that no thread has taken."""
+    zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
     height, width = image.shape[2:]
-    shape = (height + factor - 1) // factor, (width + factor - 1) // factor
-    level, dark, field = np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.int32)
-    cover = np.empty(shape, np.float32)
+    level = np.empty(((height + factor - 1) // factor, (width + factor - 1) // factor), np.int32)
+    rough = np.empty(((level.shape[0] + 1) // 2, (level.shape[1] + 1) // 2), np.int32)
+    field = np.empty_like(rough)
     while True:
         i = take(progress)
         if i >= len(image):
             return
-        _shrink(image[i], factor, level)
-        surround = _darkness(level, dark)
-        _field(dark, radius, field)
-        _coverage(level, surround, field, cover)
-        _enlarge(cover, factor, mask[i, 0])
+        shrink(image[i], factor, zero, zero, height, width, level)
+        halve(level, rough)
+        _look(rough, field)
+        _closer(image[i], factor, level, field, mask[i, 0])
 
 
 @strict_inner_kernel
-def _shrink(image: Array, factor: int, level: Plane) -> None:
-    """The brightest channel of blocks of `factor` pixels, as a level from 0 to LEVELS."""
-    channels, height, width = image.shape
-    rows, columns = level.shape
-    sums, line, means = np.empty(width, np.float32), np.empty(columns, np.float32), np.empty(columns, np.float32)
-    whole = width // factor
-    for row in range(rows):
-        top = row * factor
-        bottom = min(top + factor, height)
-        for c in range(channels):
-            first = image[c, top]
-            for j in range(width):
-                sums[j] = first[j]
-            for i in range(top + 1, bottom):
-                added = image[c, i]
-                for j in range(width):
-                    sums[j] += added[j]
-            count = np.float32(bottom - top)
-            for j in range(width):
-                sums[j] /= count
-            for k in range(columns):
-                means[k] = sums[k * factor]
-            for j in range(1, factor):
-                for k in range(whole):
-                    means[k] += sums[k * factor + j]
-            for j in range(whole * factor + 1, width):
-                means[whole] += sums[j]
-            for k in range(columns):
-                mean = means[k] / np.float32(factor if k < whole else width - whole * factor)
-                line[k] = mean if c == 0 else max(line[k], mean)
-        for k in range(columns):  # a NaN becomes some number: it is refused by what degrades
-            number = int(np.rint(line[k] * _LEVELS))
-            level[row, k] = min(max(number, 0), LEVELS)
+def _closer(image: Array, factor: int, level: Plane, field: Plane, mask: Array) -> None:
+    """Look again, at what lies around a field in blocks of 2 `factor` pixels, and write the mask of one image."""
+    top, bottom, left, right = _bounds(field)
+    top, bottom, left, right = 2 * top, 2 * bottom, 2 * left, 2 * right
+    margin = 1 + (max(bottom - top, right - left) + MARGIN - 1) // MARGIN
+    top, left = top - margin, left - margin
+    rows, columns = bottom + margin - top, right + margin - left
+    finer = (factor * max(rows, columns) + CLOSER - 1) // CLOSER
+    y, x, height, width = factor * top, factor * left, factor * rows, factor * columns
+    if 3 * finer <= 2 * factor:
+        blocks = np.empty(((height + finer - 1) // finer, (width + finer - 1) // finer), np.int32)
+        shrink(image, finer, y, x, height, width, blocks)
+    else:
+        finer = factor
+        blocks = np.empty((rows, columns), np.int32)
+        part(level, top, left, blocks)
+    inside, limit = np.empty_like(blocks), np.empty(blocks.shape, np.float32)
+    _edge(blocks, _look(blocks, inside), inside, limit)
+    _fill(inside, finer, y, x, height, width, mask)
+    _decide(image, limit, finer, y, x, mask)
+
+
+@strict_kernel
+def _look(level: Plane, field: Plane) -> Any:
+    """The field that blocks tell, 0 or 1; returns the surround's level, -1 without one."""
+    dark = np.empty_like(level)
+    surround = darkness(level, dark)
+    _field(dark, max(1, int(np.rint(SPECK * min(level.shape[0], level.shape[1]) / 2))), field)
+    return surround
 
 
 @strict_inner_kernel
-def _darkness(level: Plane, dark: Plane) -> Any:
-    """What is dark, or a black bar, 0 or 1 into `dark`; returns the level of the surround, from 0 to 1."""
-    rows, columns = level.shape
-    top, bottom, left, right = _frame(level)
-    histogram = np.zeros(LEVELS + 1, np.int64)
-    count = 0
-    for i in range(top, bottom):
-        for j in range(left, right):
-            if i == top or i == bottom - 1 or j == left or j == right - 1:
-                histogram[level[i, j]] += 1
-                count += 1
-    content = np.float32(_content(level)) / _LEVELS
-    darkest = np.float32(_number(histogram, np.int64(_DARKEST * np.float32(count)))) / _LEVELS
-    bound = darkest + _NEAR * (content - darkest)
-    total, near = 0, 0
-    for value in range(LEVELS + 1):
-        if np.float32(value) / _LEVELS <= bound:
-            total += value * histogram[value]
-            near += histogram[value]
-    mean = np.float32(total) / _LEVELS / np.float32(near)
-    contrast, noise = content - mean, mean - darkest
-    threshold = mean + min(max(_FIRST * contrast, _TWO * noise), _LAST * contrast)
-    surrounded = mean < _DARK and mean < _DARKER * content
-    most = threshold if surrounded else -_ONE
-    for i in range(rows):
-        for j in range(columns):
-            outside = i < top or i >= bottom or j < left or j >= right
-            dark[i, j] = 1 if outside or np.float32(level[i, j]) / _LEVELS <= most else 0
-    return mean
-
-
-@strict_inner_kernel
-def _frame(level: Plane) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of what has no black bars along its sides; all, where there is nothing else."""
-    rows, columns = level.shape
+def _bounds(field: Plane) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what is not 0."""
+    rows, columns = field.shape
     top, bottom, left, right = rows, 0, columns, 0
     for i in range(rows):
         for j in range(columns):
-            if level[i, j] > _LIT:
+            if field[i, j]:
                 top, bottom = min(top, i), max(bottom, i + 1)
                 left, right = min(left, j), max(right, j + 1)
-    return (top, bottom, left, right) if bottom > 0 else (0, rows, 0, columns)
-
-
-@strict_inner_kernel
-def _content(level: Plane) -> int:
-    """The brightness of the content: a quantile of the maxima of a grid's cells."""
-    rows, columns = level.shape
-    histogram = np.zeros(LEVELS + 1, np.int64)
-    for a in range(CELLS):
-        for b in range(CELLS):
-            most = 0
-            for i in range(a * rows // CELLS, ((a + 1) * rows + CELLS - 1) // CELLS):
-                for j in range(b * columns // CELLS, ((b + 1) * columns + CELLS - 1) // CELLS):
-                    most = max(most, level[i, j])
-            histogram[most] += 1
-    return int(_number(histogram, np.int64(BRIGHT * CELLS * CELLS)))
-
-
-@strict_inner_kernel
-def _number(histogram: NDArray[np.int64], place: Any) -> int:
-    """Which number is at this place, from 0, of all in their order."""
-    seen = 0
-    for value in range(len(histogram)):
-        seen += histogram[value]
-        if seen > place:
-            return value
-    return len(histogram) - 1
+    return top, bottom, left, right
 
 
 @strict_inner_kernel
@@ -233,59 +167,104 @@ def _box(plane: Plane, radius: int, sums: Plane) -> None:
 
 
 @strict_inner_kernel
-def _coverage(level: Plane, surround: Any, field: Plane, cover: Array) -> None:
-    """How much of each block is field: 0 or 1 but for the blocks on the edge, which the level there decides."""
+def _edge(level: Plane, surround: Any, field: Plane, limit: Array) -> None:
+    """For the blocks that the edge may cross the level between those outside and inside of it there, else -1."""
     rows, columns = level.shape
-    inner, near, light = np.empty_like(field), np.empty_like(field), np.empty_like(field)
-    around = np.empty_like(field)
+    kind = np.empty_like(level)  # 2 inside, 1 on the edge, 0 outside
+    for i in range(rows):
+        above, here, below = field[max(i - 1, 0)], field[i], field[min(i + 1, rows - 1)]
+        for j in range(columns):
+            before, behind = max(j - 1, 0), min(j + 1, columns - 1)
+            sums = here[before] + here[j] + here[behind] + above[before] + above[j] + above[behind]
+            sums += below[before] + below[j] + below[behind]
+            kind[i, j] = 2 if sums == 9 else 0 if sums == 0 else 1
+    share = _QUARTER if surround < 0 else _HALF
     for i in range(rows):
         for j in range(columns):
-            inner[i, j] = 1 - field[i, j]
-    _box(inner, 1, around)
-    for i in range(rows):
-        for j in range(columns):
-            inner[i, j] = 1 if around[i, j] == 0 else 0
-    _box(inner, 3, near)
-    for i in range(rows):
-        for j in range(columns):
-            around[i, j] = level[i, j] * inner[i, j]
-    _box(around, 3, light)
-    _box(field, 1, around)
-    for i in range(rows):
-        for j in range(columns):
-            part = np.float32(field[i, j])
-            if inner[i, j] == 0 and around[i, j] > 0 and near[i, j] > 0:
-                content = np.float32(light[i, j]) / _LEVELS / np.float32(near[i, j])
-                part = (np.float32(level[i, j]) / _LEVELS - surround) / max(content - surround, _LEAST)
-                part = min(max(part, _ZERO), _ONE)
-            cover[i, j] = _ONE if inner[i, j] else part
+            limit[i, j] = -_ONE
+            if kind[i, j] != 1:
+                continue
+            sums, insides, light, outsides = 0, 0, 0, 0
+            for y in range(max(i - AROUND, 0), min(i + AROUND + 1, rows)):
+                for x in range(max(j - AROUND, 0), min(j + AROUND + 1, columns)):
+                    if kind[y, x] == 2:
+                        sums += level[y, x]
+                        insides += 1
+                    elif kind[y, x] == 0:
+                        light += level[y, x]
+                        outsides += 1
+            if insides > 0:
+                content, beyond = np.float32(sums) / _LEVELS / np.float32(insides), max(surround, _ZERO)
+                if outsides > 0:
+                    beyond = np.float32(light) / _LEVELS / np.float32(outsides)
+                limit[i, j] = beyond + share * (content - beyond)
 
 
 @strict_inner_kernel
-def _enlarge(cover: Array, factor: int, mask: Array) -> None:
-    """The mask, 0 or 1, where the coverage, interpolated between the blocks' centers, is above a half."""
+def _fill(field: Plane, factor: int, top: int, left: int, height: int, width: int, mask: Array) -> None:
+    """The mask, 0 or 1, from blocks of `factor` pixels whose first is at (`top`, `left`); 0 beyond."""
+    line = np.empty(mask.shape[1], np.float32)
+    held = -1
+    for i in range(mask.shape[0]):
+        row = (i - top) // factor if top <= i < top + height else -1
+        if row != held or i == 0:
+            held = row
+            for j in range(len(line)):
+                line[j] = _ZERO
+            if row >= 0:
+                for k in range(field.shape[1]):
+                    if field[row, k]:
+                        for j in range(
+                            max(left + k * factor, 0), min(left + (k + 1) * factor, left + width, len(line))
+                        ):
+                            line[j] = _ONE
+        to = mask[i]
+        for j in range(len(line)):
+            to[j] = line[j]
+
+
+@strict_inner_kernel
+def _decide(image: Array, limit: Array, factor: int, top: int, left: int, mask: Array) -> None:
+    """Decide each pixel of the blocks that have a limit."""
     height, width = mask.shape
-    rows, columns = cover.shape
-    scale = np.float32(1 / factor)
-    lines, held = np.empty((2, width), np.float32), np.full(2, -1)
-    place, weight = np.empty(width, np.int64), np.empty(width, np.float32)
-    for j in range(width):
-        x = max(scale * (np.float32(j) + _HALF) - _HALF, _ZERO)
-        place[j] = int(x)
-        weight[j] = x - np.float32(place[j])
-    for i in range(height):
-        y = max(scale * (np.float32(i) + _HALF) - _HALF, _ZERO)
-        above = int(y)
-        below = min(above + 1, rows - 1)
-        down = y - np.float32(above)
-        up = _ONE - down
-        for row in (above, below):
-            if held[row % 2] != row:
-                held[row % 2] = row
-                line, source = lines[row % 2], cover[row]
-                for j in range(width):
-                    k = place[j]
-                    line[j] = (_ONE - weight[j]) * source[k] + weight[j] * source[min(k + 1, columns - 1)]
-        first, second, to = lines[above % 2], lines[below % 2], mask[i]
-        for j in range(width):
-            to[j] = _ONE if up * first[j] + down * second[j] > _HALF else _ZERO
+    smooth, line = np.empty((factor + 2, width), np.float32), np.zeros(width + 2, np.float32)
+    for row in range(limit.shape[0]):
+        begin, end = max(top + row * factor, 0), min(top + (row + 1) * factor, height)
+        k = 0
+        while k < limit.shape[1] and begin < end:
+            if limit[row, k] < 0:
+                k += 1
+                continue
+            first = k
+            while k < limit.shape[1] and limit[row, k] >= 0:
+                k += 1
+            _smooth(image, begin, end, max(left + first * factor, 0), min(left + k * factor, width), line, smooth)
+            for i in range(begin, end):
+                above, here, below = smooth[i - begin], smooth[i - begin + 1], smooth[i - begin + 2]
+                for block in range(first, k):
+                    least = limit[row, block]
+                    for j in range(max(left + block * factor, 0), min(left + (block + 1) * factor, width)):
+                        bright = (above[j] + below[j] + _TWO * here[j]) * _QUARTER
+                        mask[i, j] = _ONE if bright > least else _ZERO
+
+
+@strict_inner_kernel
+def _smooth(image: Array, begin: int, end: int, start: int, stop: int, line: Array, smooth: Array) -> None:
+    """The brightest channel, smoothed along x, of the pixels from `start` to `stop` in rows from `begin` - 1 on.
+
+    `line` (width + 2) begins and ends with 0.
+    """
+    channels, height, width = image.shape
+    for i in range(begin - 1, end + 1):
+        to = smooth[i - begin + 1]
+        if i < 0 or i >= height:
+            for j in range(start, stop):
+                to[j] = _ZERO
+            continue
+        for j in range(max(start - 1, 0), min(stop + 1, width)):
+            most = image[0, i, j]
+            for c in range(1, channels):
+                most = max(most, image[c, i, j])
+            line[j + 1] = most
+        for j in range(start, stop):
+            to[j] = (line[j] + line[j + 2] + _TWO * line[j + 1]) * _QUARTER

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from degrade.backend import Operation, run
-from degrade.fov.constants import BAR, BRIGHT, CELLS, DARK, LEVELS, SHRUNK, SPECK
+from degrade.fov.box import boxes
+from degrade.fov.constants import AROUND, BAR, BRIGHT, CELLS, CLOSER, DARK, LEVELS, MARGIN, SHRUNK, SPECK
 
 OPERATION = Operation("field of view", cpu="degrade.fov.cpu:estimate")
 
@@ -45,15 +46,77 @@ def estimate(image: Tensor) -> Tensor:
 
 
 def _estimate(image: Tensor) -> Tensor:
-    height, width = image.shape[-2:]
-    factor = -(-max(height, width) // SHRUNK)
+    factor = -(-max(image.shape[-2:]) // SHRUNK)
     level = _shrink(image, factor)
+    smooth = _smoothed(image.float().amax(1, keepdim=True))
+    mask = torch.zeros_like(smooth)
+    rough, _ = _look(_halved(level))
+    for index, box in enumerate((2 * boxes(rough)).tolist()):
+        _closer(image[index], level[index], smooth[index, 0], factor, box, mask[index, 0])
+    return mask.to(image.dtype)
+
+
+def _closer(image: Tensor, level: Tensor, smooth: Tensor, factor: int, box: list[int], mask: Tensor) -> None:
+    """Look again, at what lies around a box in blocks of `factor` pixels, and write the mask (H, W) of one image.
+
+    So it does not matter how much dark surround the file has. Each pixel near the edge is decided for itself.
+    """
+    (top, left, rows, columns), (height, width) = box, mask.shape
+    margin = 1 + -(-max(rows, columns) // MARGIN)
+    top, left, rows, columns = top - margin, left - margin, rows + 2 * margin, columns + 2 * margin
+    pixels = (factor * left, factor * (left + columns), factor * top, factor * (top + rows))
+    finer = -(-factor * max(rows, columns) // CLOSER)
+    if 3 * finer <= 2 * factor:
+        level, factor = _shrink(_part(image, pixels)[None], finer)[0], finer
+    else:
+        level = _part(level, (left, left + columns, top, top + rows))
+    inside, surround = _look(level[None])
+    planes = (inside, *_edge(level[None], surround, inside))
+    field, near, limit = (_enlarged(plane, factor, pixels) for plane in planes)
+    across, down = slice(max(pixels[0], 0), min(pixels[1], width)), slice(max(pixels[2], 0), min(pixels[3], height))
+    place = (
+        slice(down.start - pixels[2], down.stop - pixels[2]),
+        slice(across.start - pixels[0], across.stop - pixels[0]),
+    )
+    bright = (smooth[down, across] > limit[place]).float()
+    mask[down, across] = torch.where(near[place] > 0.5, bright, field[place])
+
+
+def _smoothed(plane: Tensor) -> Tensor:
+    """Each pixel and its eight neighbors by the weights 1, 2, 1 along both sides; black beyond them."""
+    for dim in (-1, -2):
+        size, pad = plane.shape[dim], (1, 1) if dim == -1 else (0, 0, 1, 1)
+        wide = F.pad(plane, pad)
+        plane = (wide.narrow(dim, 0, size) + wide.narrow(dim, 2, size) + 2 * plane) / 4
+    return plane
+
+
+def _part(image: Tensor, sides: tuple[int, int, int, int]) -> Tensor:
+    """An image (C, H, W) from left to right and from top to bottom, zero beyond its own sides."""
+    left, right, top, bottom = sides
+    return F.pad(image, (-left, right - image.shape[-1], -top, bottom - image.shape[-2]))
+
+
+def _enlarged(blocks: Tensor, factor: int, sides: tuple[int, int, int, int]) -> Tensor:
+    """(1, 1, h, w) -> (bottom - top, right - left): each block as `factor` pixels."""
+    left, right, top, bottom = sides
+    pixels = blocks[0, 0].repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+    return pixels[: bottom - top, : right - left]
+
+
+def _look(level: Tensor) -> tuple[Tensor, Tensor]:
+    """The field that blocks (B, 1, h, w) tell, 0 or 1, and the surround's level (B, 1, 1, 1), -1 without one."""
     frame = _frame(level)
     surround, threshold = _threshold(level, frame)
-    dark = torch.maximum((level <= threshold).float(), 1 - frame)
-    cover = _coverage(level, surround, _field(dark))
-    cover = F.interpolate(cover, scale_factor=float(factor), mode="bilinear")[..., :height, :width]
-    return cover.gt_(0.5).to(image.dtype).contiguous()
+    field = _field(torch.maximum((level <= threshold).float(), 1 - frame))
+    return field, torch.where(threshold < 0, -1.0, surround)
+
+
+def _halved(level: Tensor) -> Tensor:
+    """The mean level of two by two blocks, rounded down; at odd sides the last blocks count twice."""
+    height, width = level.shape[-2:]
+    level = F.pad(level, (0, width % 2, 0, height % 2), mode="replicate")
+    return F.avg_pool2d(level, 2).mul(LEVELS).floor().div(LEVELS)
 
 
 def _shrink(image: Tensor, factor: int) -> Tensor:
@@ -80,12 +143,17 @@ def _block_means(x: Tensor, dim: int, factor: int) -> Tensor:
 
 
 def _frame(level: Tensor) -> Tensor:
-    """The frame without black bars along its sides, which letterboxing adds: (B, 1, h, w) of 0 and 1."""
+    """The frame without black bars along its sides, which letterboxing adds: (B, 1, h, w) of 0 and 1.
+
+    Where there is a bar, the block beside it may be one in part: it goes too.
+    """
     lit = level > BAR
     within = torch.ones_like(level)
     for dim in (-1, -2):
         line = lit.any(dim=-3 - dim, keepdim=True).float()
-        within = within * line.cummax(dim).values * line.flip(dim).cummax(dim).values.flip(dim)
+        span = line.cummax(dim).values * line.flip(dim).cummax(dim).values.flip(dim)
+        pad = (1, 1, 0, 0) if dim == -1 else (0, 0, 1, 1)
+        within = within * -F.max_pool2d(F.pad(-span, pad, value=-1.0), (1, 3) if dim == -1 else (3, 1), 1)
     return torch.where(within.amax((-2, -1), keepdim=True) > 0, within, 1.0)
 
 
@@ -159,12 +227,14 @@ def _field(dark: Tensor) -> Tensor:
     return torch.where(empty, 1.0, field)
 
 
-def _coverage(level: Tensor, surround: Tensor, field: Tensor) -> Tensor:
-    """How much of each block is field: 0 or 1 but for the blocks on the edge, which the level there decides."""
-    inner = (_box(1 - field, 1) < 0.5).float()
-    near = _box(inner, 3)
-    content = _box(level * inner, 3) / near.clamp(min=1.0)
-    cover = ((level - surround) / (content - surround).clamp(min=2**-12)).clamp(0.0, 1.0)
-    edge = (_box(field, 1) > 0.5).float() * (near > 0.5).float()
-    cover = torch.where(edge > 0.5, cover, field)
-    return torch.where(inner > 0.5, 1.0, cover)
+def _edge(level: Tensor, surround: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
+    """The blocks that the edge may cross, 0 or 1, and halfway between the levels outside and inside of it there.
+
+    What has no surround (-1) ends where its file or a black bar begins, be it ever so dark there: a quarter of the way.
+    """
+    inner, outer = _box(1 - field, 1) < 0.5, _box(field, 1) < 0.5
+    inside, outside = _box(inner, AROUND), _box(outer, AROUND)
+    content = _box(level * inner, AROUND) / inside.clamp(min=1.0)
+    beyond = torch.where(outside > 0.5, _box(level * outer, AROUND) / outside.clamp(min=1.0), surround.clamp(min=0.0))
+    edge = (inside > 0.5) & ~inner & ~outer
+    return edge.float(), beyond + torch.where(surround < 0, 0.25, 0.5) * (content - beyond)

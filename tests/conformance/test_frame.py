@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 import degrade
+from degrade.fov import reference
 from degrade.fov.frame import of_mask
+from degrade.images.image_io import read, resize, to_float
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "fundus"
 
 RECIPES = ("cofe-net", "cofe-net-paper", "pce-net", "cataract")
 LEVELS = {"reference": 0.01, "cpu": 0.01, "gpu": 0.1}
@@ -94,15 +101,41 @@ def test_a_border_of_low_noise_changes_nothing() -> None:
             assert torch.equal(d(noisy, keys, wide_mask), d(wide, keys, wide_mask))
 
 
-def test_estimated_masks_change_little() -> None:
+def estimated_change(image: Tensor, mask: Tensor, borders: Sequence[tuple[int, int, int, int]]) -> float:
+    """The mean difference inside the field that borders make where the mask is estimated, grey levels."""
     d, keys = degrade.recipe("cofe-net", type="111"), degrade.make_keys(0, 1)
-    image, mask = photograph(160, 2)
-    plain = d(image, keys)
-    for border in ((0, 0, 30, 30), (50, 20, 0, 5)):
-        left, top = border[0], border[2]
-        bordered = d(functional.pad(image, border), keys)
-        back = bordered[..., top : top + 160, left : left + 160][..., : image.shape[-2], : image.shape[-1]]
-        assert (back - plain).abs()[(mask > 0.5).expand_as(plain)].mean() * 255 <= 0.1
+    plain, (height, width) = d(image, keys), image.shape[-2:]
+    changes = []
+    for border in borders:
+        left, _, top, _ = border
+        back = d(functional.pad(image, border), keys)[..., top : top + height, left : left + width]
+        changes.append(float((back - plain).abs()[(mask > 0.5).expand_as(plain)].mean()) * 255)
+    return sum(changes) / len(changes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_estimated_masks_change_little(seed: int) -> None:
+    borders = [(0, 0, 30, 30), (50, 20, 0, 5), (160, 160, 160, 160), (0, 300, 300, 40)]
+    assert estimated_change(*photograph(200, seed), borders) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (DATA / "good").is_dir(), reason="needs the real photographs in ../shared/data")
+def test_estimated_masks_of_photographs_change_little() -> None:
+    changes = []
+    for file in sorted((DATA / "good").iterdir())[::15]:
+        image = resize(to_float(read(file)), 512)[None]
+        borders = [(60, 0, 30, 90), (200, 150, 0, 5), (0, 400, 256, 256)]
+        changes.append(estimated_change(image, degrade.fov.estimate(image), borders))
+    assert sum(changes) / len(changes) <= 0.1
+
+
+def test_one_look_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted defect: a field that is found at the scale of the file alone."""
+    image, mask = photograph(200, 1)
+    monkeypatch.setattr(reference, "boxes", lambda field: torch.tensor([[0, 0, *field.shape[-2:]]] * len(field)))
+    with degrade.backend("reference"):
+        assert estimated_change(image, mask, [(300, 300, 300, 300)]) > 0.05
 
 
 def test_frames_of_a_batch_are_each_its_own() -> None:
