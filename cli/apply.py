@@ -22,6 +22,7 @@ from .failures import FAILED, FAILURES, Failures, is_about_name, say
 from .methods import METHOD_HELP, open_method
 from .options import Refusal, read_device, read_window, window_option
 from .problems import told
+from .running_size import running_sizes
 from .sources import SOURCE_HELP, Source, open_source
 
 _SHOWN = 5
@@ -35,7 +36,11 @@ _SHOWN = 5
     "--size",
     type=click.IntRange(32, 65_536),
     metavar="PIXELS",
-    help="Enhance at this size, as in training, and scale the result back.  [default: the size of each image]",
+    help="Enhance at this size, as in training, and scale the result back.  [default: the size of the network's "
+    "training, if it had one; else that of each image]",
+)
+@click.option(
+    "--full-size", is_flag=True, help="Enhance at the size of each image, whatever the network's training had."
 )
 @click.option(
     "--prepare",
@@ -66,6 +71,7 @@ def apply(
     source: str,
     dest: Path,
     size: int | None,
+    full_size: bool,
     prepare: str,
     tile: int | None,
     whole_frame: bool,
@@ -83,6 +89,7 @@ def apply(
     place = read_device(device)
     enhancer = open_method(method, place)
     found = open_source(source, read_window(window))
+    size = running_sizes({Path(method).name: enhancer}, size, full_size, tile).get(Path(method).name, size)
     if Path(source).is_dir() and dest.resolve().is_relative_to(Path(source).resolve()):
         raise Refusal("DEST", f"{str(dest)!r} is SOURCE or inside it: the results would be taken for images")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 from torch import Tensor
@@ -15,31 +17,38 @@ from degrade import stream
 from degrade.files import write_bytes
 from degrade.images import image_io
 from degrade.pairs.existing import are_pairs
+from enhance.comparison import differences, interval
+from enhance.comparison import text as comparison_text
 from enhance.evaluation import (
     DEGRADED,
     Case,
-    Segment,
+    Measures,
     Table,
+    cropped_cases,
     evaluate,
     field_of_view,
     paired_cases,
     real_cases,
     synthetic_cases,
 )
-from enhance.metrics import NiqeModel, fit_niqe
-from enhance.segmenter import load_segmenter
+from enhance.inference import Enhancer
+from enhance.probing import first_usable
+from enhance.results import Results
 
 from . import sheet
 from .failures import Failures, say
 from .mapping import STRUCTURE_HELP, map_options, open_structures
-from .methods import METHOD_HELP, open_method, read_held_out
+from .measuring import compared_with, open_images, read_finder, read_grader, read_niqe_model, read_protocol
+from .methods import METHOD_HELP, RESULTS_HELP, open_row, read_held_out
 from .options import Refusal, check_out, read_device, read_recipe
 from .problems import told
+from .running_size import running_sizes
+from .segment import SEGMENTER_HELP
 from .sources import PAIRS_HELP, SOURCE_HELP
 from .writable import check_writable
 
 
-@click.command("evaluate", epilog=f"{METHOD_HELP}\n{SOURCE_HELP}\n{PAIRS_HELP}")
+@click.command("evaluate", epilog=f"{METHOD_HELP}{RESULTS_HELP}\n{SOURCE_HELP}\n{PAIRS_HELP}")
 @click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
 @click.argument("source")
 @click.option("--recipe", metavar="NAME|FILE.toml", help="SOURCE has good images: degrade them, and compare with them.")
@@ -54,14 +63,42 @@ from .writable import check_writable
     "--reference", metavar="DIR", help="SOURCE has bad images: compare with good ones of the same names in DIR."
 )
 @map_options("layout", "masks", "vessels", "discs", "labels", "keep")
-@click.option("--structure", metavar="NAME", help=STRUCTURE_HELP)
+@click.option("--structure", metavar="NAME,...", help=f"{STRUCTURE_HELP} Several for a segmenter of several.")
 @click.option(
-    "--segmenter", metavar="FILE", help="A segmenter of 'enhance segmenter': adds IoU, Dice and AUC of vessels."
+    "--segmenter",
+    metavar="FILE|module:function",
+    help=f"{SEGMENTER_HELP} Adds IoU, Dice, AUC, Acc, Sen, Spe, FDR, G-mean and kappa.",
 )
-@click.option("--niqe", "niqe_of", metavar="DIR", help="Good images to fit NIQE's model to: adds NIQE.")
+@click.option(
+    "--against",
+    type=click.Choice(["truth", "reference"]),
+    help="What segmentations are compared with: the masks of --vessels and the like, or the segmentation of the good "
+    "image (PCE-Net's protocol).  [default: truth where there are masks]",
+)
+@click.option(
+    "--grader",
+    metavar="FILE.pt2|module:function",
+    help="A quality grader, of images (B, C, H, W) to scores (B, 3) of good, usable, reject: adds FIQA and WFQA.",
+)
+@click.option(
+    "--niqe",
+    "niqe_of",
+    metavar="DIR|FILE",
+    help="Adds NIQE: good images to fit its model to, a model that was saved (.niqe, .npz), or the authors' (.mat).",
+)
+@click.option(
+    "--protocol",
+    metavar="own|paper|NETWORK",
+    default="own",
+    show_default=True,
+    help="How to measure: own, within the field of view; paper, as the paper of METHOD's network does it: its size, "
+    "its window of SSIM, the whole frame; or the name of a network.",
+)
 @click.option(
     "--size", type=click.IntRange(32, 65_536), metavar="PIXELS", help="Fit all images into squares of this side."
 )
+@click.option("--full-size", is_flag=True, help="Run networks at the images' own size, not at that of their training.")
+@click.option("--crop", type=click.IntRange(32), metavar="PIXELS", help="Measure the middle square of this side alone.")
 @click.option(
     "--prepare",
     type=click.Choice(["none", "fov"]),
@@ -83,10 +120,14 @@ from .writable import check_writable
     metavar="RUN",
     help="Measure only the images that this run holds out.",
 )
+@click.option("--by", type=click.Choice(["type"]), help="A table for each type of degradation too.")
+@click.option("--tests", is_flag=True, help="Paired t-tests, Wilcoxon tests and bootstrap intervals (needs SciPy).")
+@click.option("--time", "times", is_flag=True, help="Adds the milliseconds that each METHOD takes for an image.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any image failed.  [default: only if all failed]")
 @click.option("--json", "json_out", type=click.Path(path_type=Path, dir_okay=False), help="Every number, as JSON.")
+@click.option("--csv", "csv_out", type=click.Path(path_type=Path, dir_okay=False), help="A row per image and method.")
 @click.option("--sheet", "sheet_out", type=click.Path(path_type=Path, dir_okay=False), help="Pictures of 6 images.")
 def evaluate_(
     methods: tuple[str, ...],
@@ -102,24 +143,33 @@ def evaluate_(
     keep: str | None,
     structure: str | None,
     segmenter: str | None,
+    against: Literal["truth", "reference"] | None,
+    grader: str | None,
     niqe_of: str | None,
+    protocol: str,
     size: int | None,
+    full_size: bool,
+    crop: int | None,
     prepare: str,
     tile: int | None,
     seed: int,
     held_out: Path | None,
+    by: str | None,
+    tests: bool,
+    times: bool,
     limit: int | None,
     device: str,
     strict: bool,
     json_out: Path | None,
+    csv_out: Path | None,
     sheet_out: Path | None,
 ) -> None:
     """Measures the images of SOURCE, unchanged and enhanced by each METHOD.
 
     With --recipe, good images are degraded and compared with themselves; with --reference, bad images are compared
     with good ones of the same name; pairs that exist have both; with none of these, only metrics that need no
-    reference are given. Higher is better for PSNR, SSIM, SNR, IoU, Dice, AUC; lower for PIQE and NIQE. Everything is
-    measured within the field of view.
+    reference are given. Lower is better for PIQE, NIQE, FDR and ms, higher for the others. Everything is measured
+    within the field of view, unless --protocol says otherwise.
 
     Every row is of the same images, as many as it says. Images that cannot be used are listed on stderr and, with
     their reasons, in --json; the exit code is 1 if no image can be used.
@@ -130,39 +180,51 @@ def evaluate_(
         raise click.UsageError("--set changes a setting of --recipe: give both")
     if sheet_out is not None:
         check_out(sheet_out)
-    for out in (json_out, sheet_out):
+    for out in (json_out, csv_out, sheet_out):
         if out is not None:
             check_writable(out)
-    if prepare != "none" and size is None:
-        raise click.UsageError("--prepare fov needs --size, the side of the squares")
     place = read_device(device)
-    enhancers = {_title(text, methods): open_method(text, place) for text in dict.fromkeys(methods)}
-    segment = _segment(segmenter)
     given = {"masks": masks, "vessels": vessels, "discs": discs}
     found, names = open_structures(source, structure, layout=layout, labels=labels, keep=keep, **given)
-    marked = names[0]
     found = _some(found, source, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
+    enhancers = {_title(text, methods): open_row(text, place) for text in dict.fromkeys(methods)}
+    how = read_protocol(protocol, enhancers)
+    size = how.size if size is None else size
+    if prepare != "none" and size is None:
+        raise click.UsageError("--prepare fov needs --size, the side of the squares")
+    enhancers = {name: _fitted(row, size, prepare) for name, row in enhancers.items()}
+    finder = read_finder(segmenter, place)
+    if finder is not None and structure is None and finder.structures:
+        names = finder.structures
     failed: dict[str, str] = {}
-    crop: Literal["fov"] | None = "fov" if prepare == "fov" else None
+    square: Literal["fov"] | None = "fov" if prepare == "fov" else None
+    with_reference = True
     if layout is None and are_pairs(source):
         if recipe or reference:
             raise click.UsageError("SOURCE has pairs, bad images and good ones: leave --recipe and --reference out")
-        cases = paired_cases(found, size=size, failed=failed, structure=marked, prepare=crop)
+        cases = paired_cases(found, size=size, failed=failed, structures=names, prepare=square)
     elif recipe:
+        degradation = read_recipe(recipe, changes=changes)
         cases = synthetic_cases(
-            found,
-            read_recipe(recipe, changes=changes),
-            size=size,
-            seed=seed,
-            failed=failed,
-            structure=marked,
-            prepare=crop,
+            found, degradation, size=size, seed=seed, failed=failed, structures=names, prepare=square
         )
     else:
-        good = None if reference is None else _open(reference, "--reference")
+        good = None if reference is None else open_images(reference, "--reference")
         if good is not None and not set(good.ids) & set(found.ids):
             raise Refusal("--reference", f"{reference!r} has no image with the name of one in {source!r}")
-        cases = real_cases(found, good, field_of_view, size=size, failed=failed, structure=marked, prepare=crop)
+        cases = real_cases(found, good, field_of_view, size=size, failed=failed, structures=names, prepare=square)
+        with_reference = good is not None
+    how = compared_with(how, against, finder, set(names) <= set(first_usable(found) or ()), with_reference)
+    if crop is not None:
+        cases = cropped_cases(cases, crop, failed)
+    measures = Measures(
+        protocol=how,
+        niqe_model=read_niqe_model(niqe_of, size),
+        finder=finder,
+        structures=names,
+        grader=read_grader(grader, place),
+        times=times,
+    )
     rows: dict[str, list[sheet.Cell]] = {}
 
     def look(case: Case, made: dict[str, Tensor]) -> None:
@@ -172,50 +234,96 @@ def evaluate_(
     table = evaluate(
         enhancers,
         tqdm(cases, total=len(found), unit="image", leave=False, disable=None),
-        niqe_model=_niqe_model(niqe_of, size),
-        segment=segment,
+        measures,
         device=place,
         tile=tile,
+        sizes=running_sizes(enhancers, size, full_size, tile),
         look=look,
         failed=failed,
     )
     failures = Failures(list(table.failed.items()))
+    if protocol != "own":
+        say(f"Protocol: {how.source}")
     say(f"{len(table.ids)} images: mean ± standard deviation\n{table.text()}")
+    tables = {} if by is None else table.by(by)
+    for group, some in tables.items():
+        say(f"\n{by} {group}: {len(some.ids)} images\n{some.text()}")
+    compared = _tests(table) if tests else {}
     failures.tell(err=True)
-    _write(table, source, rows, json_out, sheet_out)
+    content: dict[str, Any] = {
+        "images": table.ids,
+        "failed": table.failed,
+        "summary": table.summary(),
+        "values": _without_nan(table.values),
+        "groups": [dict(one) for one in table.groups],
+        "protocol": asdict(how),
+        **({} if by is None else {f"by {by}": {group: some.summary() for group, some in tables.items()}}),
+        **compared,
+    }
+    _write(content, table, source, rows, json_out, csv_out, sheet_out)
     sys.exit(failures.status(len(found), strict))
 
 
+def _without_nan(values: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, list[float | None]]]:
+    """The numbers with None for NaN, which JSON does not have."""
+    return {
+        method: {metric: [None if x != x else x for x in numbers] for metric, numbers in columns.items()}
+        for method, columns in values.items()
+    }
+
+
+def _tests(table: Table) -> dict[str, Any]:
+    """Print intervals and tests; what --json has of them."""
+    try:
+        found = differences(table.values)
+        intervals = {
+            method: {metric: interval(numbers) for metric, numbers in columns.items()}
+            for method, columns in table.values.items()
+        }
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from None
+    say("\n95 % bootstrap intervals of the means")
+    for method, columns in intervals.items():
+        say(f"{method}: " + "; ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in columns.items()))
+    say(f"\n{comparison_text(found)}")
+    return {"intervals": intervals, "tests": [asdict(one) for one in found]}
+
+
 def _write(
-    table: Table, source: str, rows: dict[str, list[sheet.Cell]], json_out: Path | None, sheet_out: Path | None
+    content: dict[str, Any],
+    table: Table,
+    source: str,
+    rows: dict[str, list[sheet.Cell]],
+    json_out: Path | None,
+    csv_out: Path | None,
+    sheet_out: Path | None,
 ) -> None:
-    """Write the JSON file and the sheet, if asked for; the table has been printed."""
+    """Write the files that were asked for; the table has been printed."""
     go_on = "The table above is complete: give another FILE"
     if json_out is not None:
-        content = {
-            "images": table.ids,
-            "failed": table.failed,
-            "summary": table.summary(),
-            "values": table.values,
-        }
         with told(go_on, json_out):
             write_bytes(json_out, json.dumps(content, indent=1).encode())
+    if csv_out is not None:
+        with told(go_on, csv_out):
+            write_bytes(csv_out, table.to_csv().encode())
     if sheet_out is not None and rows:
         with told(go_on, sheet_out):
             image_io.write(sheet_out, sheet.pixels(sheet.sheet(f"{source}: as it is and enhanced", rows, 256)))
+
+
+def _fitted(row: Enhancer | Results, size: int | None, prepare: str) -> Enhancer | Results:
+    """A method for images of this size; results of other programs are fitted into it, but cannot be prepared."""
+    if not isinstance(row, Results):
+        return row
+    if prepare != "none":
+        raise Refusal("--prepare", f"{prepare!r}: {row.source.title} has results of the images as they are")
+    return Results(row.source, size)
 
 
 def _title(text: str, methods: tuple[str, ...]) -> str:
     """Name of a method's row: the last part of its path, or the whole path where two would be equal."""
     short = Path(text).name
     return short if sum(Path(other).name == short for other in dict.fromkeys(methods)) == 1 else text
-
-
-def _open(text: str, argument: str) -> stream.Source:
-    try:
-        return stream.open_source(text)
-    except (stream.SourceError, ModuleNotFoundError) as error:
-        raise Refusal(argument, str(error)) from None
 
 
 def _some(found: stream.Source, text: str, only: set[str] | None, limit: int | None) -> stream.Source:
@@ -225,31 +333,6 @@ def _some(found: stream.Source, text: str, only: set[str] | None, limit: int | N
             raise Refusal("--held-out", f"that run has kept out no image of {text!r}")
         found = found.subset(only)
     return found if limit is None else found.subset(list(found.ids[:limit]))
-
-
-def _niqe_model(folder: str | None, size: int | None) -> NiqeModel | None:
-    """Fit NIQE's model to the images of a folder, at the size of the evaluation, within their fields of view."""
-    if folder is None:
-        return None
-    failed: dict[str, str] = {}
-    cases = list(real_cases(_open(folder, "--niqe"), None, field_of_view, size=size, failed=failed))
-    Failures(list(failed.items())).tell(err=True, what="images of --niqe")
-    patch = 96 if size is None else min(96, max(16, size // 8 * 2))
-    if not cases:
-        raise Refusal("--niqe", f"no image of {folder!r} can be used")
-    try:
-        return fit_niqe([case.image[None] for case in cases], [case.mask[None] for case in cases], patch)
-    except ValueError as error:
-        raise Refusal("--niqe", str(error)) from None
-
-
-def _segment(path: str | None) -> Segment | None:
-    if path is None:
-        return None
-    try:
-        return load_segmenter(path).segment
-    except ValueError as error:
-        raise Refusal("--segmenter", str(error)) from None
 
 
 def _cells(case: Case, made: dict[str, Tensor]) -> list[sheet.Cell]:

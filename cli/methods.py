@@ -7,11 +7,14 @@ from pathlib import Path
 
 import torch
 
+from degrade.stream import SourceError, open_source
 from degrade.text import TextError
 from enhance.baselines import BASELINES, baseline
+from enhance.checkpoints import WEIGHTS
 from enhance.holdout import Ids, read_ids
 from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
+from enhance.results import Results
 from enhance.training.rundir import HELD_OUT, TEST
 
 from .options import Refusal
@@ -24,6 +27,24 @@ METHOD is one of
   a classical baseline: {}
 """.format(", ".join(BASELINES))
 """Help text for commands with a METHOD."""
+
+
+RESULTS_HELP = """\b
+  a folder of images of the same names: the results of another program
+"""
+"""Help text for commands that measure."""
+
+
+def open_row(text: str, device: torch.device) -> Enhancer | Results:
+    """Open a METHOD to measure: as `open_method`, or a folder with the results of another program."""
+    if text in BASELINES or not os.path.isdir(text) or (Path(text) / WEIGHTS).exists():
+        return open_method(text, device)
+    try:
+        return Results(open_source(text))
+    except (SourceError, ModuleNotFoundError) as error:
+        raise Refusal(
+            "METHOD", f"{text!r} has no weights of 'enhance train', and as a folder of results: {error}"
+        ) from None
 
 
 def open_method(text: str, device: torch.device, argument: str = "METHOD") -> Enhancer:

@@ -66,8 +66,8 @@ The largest eta is 1e6 / `levels` of the recipe: a million photons at full white
 
 `apply` is differentiable in the image and in the real-valued parameters, with these exceptions. At the default softness
 of 0 the disks of halo, hole and spots are the release's hard ones, whose pixels jump: there is no gradient in their
-centers and radii. A `softness` of about 2/512 in the recipe looks the same and gives it. `hole_threshold` never has one,
-and the clips have the gradients of their pieces.
+centers and radii. A `softness` of about 2/512 in the recipe looks the same and gives it. `hole_threshold` has none.
+Clips have the gradients of their pieces.
 """
 
 

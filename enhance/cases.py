@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -27,14 +27,36 @@ UNUSABLE = (*FAILURES, OSError)
 
 @dataclass(frozen=True)
 class Case:
-    """An image to enhance, float (C, H, W) in [0, 1], with mask, reference and vessels if there are any."""
+    """An image to enhance, float (C, H, W) in [0, 1].
+
+    Attributes:
+        id: of the image.
+        image, mask: (C, H, W) and (1, H, W).
+        reference: the good image of the same shape, if there is one.
+        maps: what a segmenter is to find, such as "vessels", (1, H, W) each.
+        groups: what the image is broken down by, such as {"type": "011"}.
+    """
 
     id: str
     image: Tensor
     mask: Tensor
     reference: Tensor | None = None
-    vessels: Tensor | None = None
-    """The structure that a segmenter is to find, (1, H, W): vessels, or another map such as the disc."""
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def cropped(self, side: int) -> Case:
+        """The middle square of a side, pixels, of image, mask, reference and maps; ValueError where it is too large."""
+        height, width = self.image.shape[-2:]
+        if min(height, width) < side:
+            raise ValueError(f"it has {height} x {width} pixels: no square of {side}")
+        top, left = (height - side) // 2, (width - side) // 2
+
+        def cut(x: Tensor) -> Tensor:
+            return x[..., top : top + side, left : left + side]
+
+        reference = None if self.reference is None else cut(self.reference)
+        maps = {name: cut(x) for name, x in self.maps.items()}
+        return replace(self, image=cut(self.image), mask=cut(self.mask), reference=reference, maps=maps)
 
 
 Failed = dict[str, str]
@@ -48,12 +70,12 @@ def synthetic_cases(
     size: int | None,
     seed: int,
     failed: Failed | None = None,
-    structure: str = "vessels",
+    structures: Sequence[str] = ("vessels",),
     prepare: Literal["fov"] | None = None,
 ) -> Iterator[Case]:
     """Degrade good images by a recipe, in the order of the source, equally in every call.
 
-    The references are the images themselves; the map of that name is passed on.
+    The references are the images themselves; the maps of these names are passed on.
 
     Args:
         source: good images.
@@ -61,7 +83,7 @@ def synthetic_cases(
         size: side that images are resized and padded to; None keeps their size.
         seed: of the degradations.
         failed: images that cannot be used are added to it; without it the first one raises.
-        structure: name of the map that is measured.
+        structures: names of the maps that are measured.
         prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
     """
     rest = list(source.ids)
@@ -84,9 +106,9 @@ def synthetic_cases(
                 if batch.ids[0] != id_:  # another one took its place, and has its own as well
                     fail(failed, id_, stream.failed.get(id_, "it cannot be used"))
                     continue
-                vessels = batch.maps.get(structure)
+                maps = {name: batch.maps[name][0] for name in structures if name in batch.maps}
                 clean, degraded, mask = batch.clean[0], batch.degraded[0], batch.mask[0]
-                yield Case(id_, degraded, mask, clean, None if vessels is None else vessels[0])
+                yield Case(id_, degraded, mask, clean, maps, _groups(batch.parameters))
         except SourceError as error:  # none of many can be used
             why = {} if stream is None else stream.failed
             for id_ in rest[done:]:
@@ -106,7 +128,7 @@ def real_cases(
     *,
     size: int | None,
     failed: Failed | None = None,
-    structure: str = "vessels",
+    structures: Sequence[str] = ("vessels",),
     prepare: Literal["fov"] | None = None,
 ) -> Iterator[Case]:
     """Load real bad images, with good references of the same ids if there are any.
@@ -118,13 +140,13 @@ def real_cases(
             None takes the whole frame.
         size: side that images are resized and padded to; None keeps their size.
         failed: images that cannot be used are added to it; without it the first one raises.
-        structure: name of the map that is measured.
+        structures: names of the maps that are measured.
         prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
     """
     places = {} if reference is None else {id_: index for index, id_ in enumerate(reference.ids)}
     for index, id_ in enumerate(source.ids):
         try:
-            case = _real_case(source, index, reference, places.get(id_), field_of_view, size, structure, prepare)
+            case = _real_case(source, index, reference, places.get(id_), field_of_view, size, structures, prepare)
         except UNUSABLE as error:
             fail(failed, id_, error)
             continue
@@ -136,7 +158,7 @@ def paired_cases(
     *,
     size: int | None,
     failed: Failed | None = None,
-    structure: str = "vessels",
+    structures: Sequence[str] = ("vessels",),
     prepare: Literal["fov"] | None = None,
 ) -> Iterator[Case]:
     """Load pairs that exist: the map "degraded" of each image is what is to be enhanced, the image its reference.
@@ -145,7 +167,7 @@ def paired_cases(
         source: such as `degrade.pairs.PairedDataset`.
         size: side that images are resized and padded to; None keeps their size.
         failed: images that cannot be used are added to it; without it the first one raises.
-        structure: name of the map that is measured.
+        structures: names of the maps that are measured.
         prepare: "fov" crops photographs to the square around their field of view first; it needs `size`.
     """
     for index, id_ in enumerate(source.ids):
@@ -153,7 +175,10 @@ def paired_cases(
             loaded = source.load(index)
             levels = {name: x if name in ("image", DEGRADED) else full_scale(x, name) for name, x in loaded.items()}
             sample = _placed(levels, size, prepare, field_of_view)
-            case = Case(id_, sample[DEGRADED], sample["mask"], sample["image"], sample.get(structure))
+            known = source.parameters(index)
+            groups = {} if known is None else _groups({name: value[None] for name, value in known.items()})
+            maps = {name: sample[name] for name in structures if name in sample}
+            case = Case(id_, sample[DEGRADED], sample["mask"], sample["image"], maps, groups)
         except UNUSABLE as error:
             fail(failed, id_, error)
             continue
@@ -167,6 +192,20 @@ def field_of_view(image: Tensor) -> Tensor:
     return torch.ones_like(image[:, :1])
 
 
+def cropped_cases(cases: Iterable[Case], side: int, failed: Failed | None = None) -> Iterator[Case]:
+    """The middle square of each case, after resizing; images that are too small count as failed."""
+    for case in cases:
+        try:
+            yield case.cropped(side)
+        except ValueError as error:
+            fail(failed, case.id, error)
+
+
+def _groups(parameters: Mapping[str, Tensor]) -> dict[str, str]:
+    """Groups of one sample, from its parameters (1, ...)."""
+    return {"type": f"{int(parameters['type'][0]):03b}"} if "type" in parameters else {}
+
+
 def _real_case(
     source: Source,
     index: int,
@@ -174,7 +213,7 @@ def _real_case(
     place: int | None,
     field_of_view: Callable[[Tensor], Tensor] | None,
     size: int | None,
-    structure: str,
+    structures: Sequence[str],
     prepare: Literal["fov"] | None,
 ) -> Case:
     loaded = source.load(index)
@@ -186,7 +225,8 @@ def _real_case(
             raise ValueError(f"{source.ids[index]!r} is {found}, its reference {tuple(target.shape)}")
         levels[_REFERENCE] = target
     sample = _placed(levels, size, prepare, field_of_view)
-    return Case(source.ids[index], sample["image"], sample["mask"], sample.get(_REFERENCE), sample.get(structure))
+    maps = {name: sample[name] for name in structures if name in sample}
+    return Case(source.ids[index], sample["image"], sample["mask"], sample.get(_REFERENCE), maps)
 
 
 def _placed(

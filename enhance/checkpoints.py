@@ -96,7 +96,13 @@ def load_enhancer(path: str | os.PathLike[str], average: bool = True) -> Enhance
     enhancer = made.enhancer
     if average and weights.average:
         _load(enhancer, weights.average, file)
+    enhancer.trained_size = _side(made.config.size)
     return enhancer.requires_grad_(False).eval()
+
+
+def _side(size: int | tuple[int, int] | None) -> int | None:
+    """The side that images had in training; of a range its middle."""
+    return round(sum(size) / 2) if isinstance(size, tuple) else size
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:

@@ -44,6 +44,47 @@ class NiqeModel:
         write_bytes(path, file.getvalue())
 
     @classmethod
+    def published(cls, path: str | os.PathLike[str]) -> NiqeModel:
+        """Import the authors' model: their modelparameters.mat (which needs SciPy), or a NumPy archive made of it.
+
+        The names are mu_prisparam and cov_prisparam, in archives of other packages mu_pris_param and cov_pris_param;
+        patches are of 96 pixels. It was fitted to photographs of landscapes and towns: docs/metrics.md says what that
+        means for medical images.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it has no such model.
+            ModuleNotFoundError: SciPy is not installed.
+        """
+        import numpy as np
+
+        name = os.fspath(path)
+        with open(path, "rb") as file:
+            data = io.BytesIO(file.read(_LARGEST))
+        if name.endswith(".mat"):
+            try:
+                from scipy.io import loadmat
+            except ModuleNotFoundError:
+                raise ModuleNotFoundError(".mat files need SciPy: pip install 'degrade-enhance[testing]'") from None
+        try:
+            if name.endswith(".mat"):
+                arrays = {key: value for key, value in loadmat(data).items() if not key.startswith("__")}
+            else:
+                with np.load(data, allow_pickle=False) as archive:
+                    arrays = {key: archive[key] for key in archive.files if archive[key].ndim <= 2}
+        except Exception as error:  # NumPy's, SciPy's and zipfile's errors are of a dozen kinds
+            raise ValueError(f"{name} is no published NIQE model: {' '.join(str(error).split())}") from None
+        spelled = {key.replace("_", ""): value for key, value in arrays.items()}
+        if not {"muprisparam", "covprisparam"} <= spelled.keys():
+            raise ValueError(f"{name} is no published NIQE model: it has {', '.join(arrays) or 'nothing'}")
+        mean, covariance = (
+            torch.from_numpy(np.asarray(spelled[key]).astype("f8")) for key in ("muprisparam", "covprisparam")
+        )
+        if mean.numel() != FEATURES or covariance.shape != (FEATURES, FEATURES):
+            raise ValueError(f"{name} is no published NIQE model: its mean has {mean.numel()} numbers, not {FEATURES}")
+        return cls(mean.flatten(), covariance, PATCH)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NiqeModel:
         """Read a file of `save`; nothing in it is executed, and no more memory is used than a model needs.
 

@@ -31,6 +31,9 @@ class EnhancementNetwork(nn.Module, ABC):
         takes_mask: whether `forward` uses the field of view.
     """
 
+    trained_size: int | None = None
+    """Side that images were resized to when these weights were trained, pixels; None for images of any size."""
+
     name: ClassVar[str]
     paper: ClassVar[str]
     value_range: ClassVar[tuple[float, float]]

@@ -14,5 +14,5 @@ def test_vessels_of_zeros_and_ones_are_white() -> None:
     vessels[20:30] = 1
     source = DatasetSource([{"image": image, "vessels": vessels, "mask": torch.ones_like(vessels)}])
     (case,) = real_cases(source, None, None, size=None)
-    assert torch.equal(case.vessels, vessels[None].float())
+    assert torch.equal(case.maps["vessels"], vessels[None].float())
     assert float(case.mask.min()) == 1
