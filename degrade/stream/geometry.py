@@ -1,4 +1,4 @@
-"""Resizing, cropping and flipping before the degradation: the same for an image, its maps and all its views."""
+"""Resizing, flipping and cropping: the same for an image, its maps and all its views."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Placing:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Resizing, cropping and flipping of a sample's image and maps, drawn from its key, in this order.
+    """Resizing, flipping and cropping of a sample's image and maps, drawn from its key, in this order.
 
     Args:
         size: the side of the square that the whole image is fitted into (see `degrade.images.image_io.resize`); a pair
@@ -91,16 +91,21 @@ class Geometry:
         fitted = {name: resize(image, side) for name, image in images.items()}
         return {name: (image > 0.5).to(image.dtype) if name in binary else image for name, image in fitted.items()}
 
-    def place(self, images: dict[str, Tensor], placing: Placing) -> dict[str, Tensor]:
-        """Crop and flip."""
-        if self.crop is not None:
-            height, width = next(iter(images.values())).shape[-2:]
-            top = int(placing.top * (height - self.crop + 1))
-            left = int(placing.left * (width - self.crop + 1))
-            window = (..., slice(top, top + self.crop), slice(left, left + self.crop))
-            images = {name: image[window] for name, image in images.items()}
+    def flip(self, images: dict[str, Tensor], placing: Placing) -> dict[str, Tensor]:
+        """Mirror whole images."""
         axes = [-2] * placing.vertical + [-1] * placing.horizontal
         return {name: image.flip(axes) for name, image in images.items()} if axes else images
+
+    def window(self, images: dict[str, Tensor], placing: Placing) -> dict[str, Tensor]:
+        """Crop images that have been mirrored: the window of the images as they were, mirrored."""
+        if self.crop is None:
+            return images
+        height, width = next(iter(images.values())).shape[-2:]
+        top, left = int(placing.top * (height - self.crop + 1)), int(placing.left * (width - self.crop + 1))
+        top = height - self.crop - top if placing.vertical else top
+        left = width - self.crop - left if placing.horizontal else left
+        place = (..., slice(top, top + self.crop), slice(left, left + self.crop))
+        return {name: image[place] for name, image in images.items()}
 
 
 def _size(size: Any) -> Any:

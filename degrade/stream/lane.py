@@ -13,6 +13,7 @@ from degrade.fov.box import boxes
 from degrade.fov.crop import cut
 from degrade.images.image_io import to_float
 from degrade.rng import keyed
+from degrade.sequence import SeqLC
 from degrade.stream.batch import Images
 from degrade.stream.geometry import Geometry, Placing
 from degrade.stream.ids import finder, fingerprint
@@ -22,6 +23,7 @@ from degrade.stream.options import StreamOptions
 from degrade.stream.order import LARGEST_SHUFFLED, Order, Place
 from degrade.stream.reading import Decoded, Reader
 from degrade.stream.source import Source, SourceError
+from degrade.stream.whole import add_views, refers_to_photograph
 
 FieldOfView = Callable[[Tensor], Tensor]
 
@@ -37,6 +39,8 @@ class Lane:
         field_of_view: makes (B, 1, H, W) from (B, C, H, W) where the source has no "mask"; None is the whole frame.
         patches: samples from each image in an epoch.
         twins: names of maps whose colors change with the image's, where these are augmented.
+        sequence: the degradation of these images, if they have one. `images` degrades whole images by it before it
+            crops, if its lengths refer to the photograph; otherwise that is left to the stream.
 
     Raises:
         ValueError: an option that is not allowed.
@@ -53,6 +57,7 @@ class Lane:
         field_of_view: FieldOfView | None,
         patches: int = 1,
         twins: tuple[str, ...] = (),
+        sequence: SeqLC | None = None,
     ) -> None:
         geometry = Geometry(options["size"], options["crop"], options["hflip"], options["vflip"])
         seed, shuffle = options["seed"], options["shuffle"]
@@ -75,6 +80,7 @@ class Lane:
         self._field_of_view, self._prepare = field_of_view, prepare
         self._jitter = Jitter(options["brightness_jitter"], options["contrast_jitter"], options["color_jitter"])
         self._twins = twins
+        self._sequence = sequence if geometry.crop is not None and refers_to_photograph(sequence) else None
 
     def __len__(self) -> int:
         return len(self.source) * self._patches
@@ -96,13 +102,15 @@ class Lane:
         placings = self._geometry.draw(keys)
         samples = [self._resized(entry, how, device) for entry, how in zip(decoded, placings, strict=True)]
         self._add_masks(samples)
-        samples = [self._geometry.place(sample, how) for sample, how in zip(samples, placings, strict=True)]
+        samples = [self._geometry.flip(sample, how) for sample, how in zip(samples, placings, strict=True)]
         if not self._jitter.is_none:
             drawn = self._jitter.draw(keys)
             samples = [jittered(sample, how, self._twins) for sample, how in zip(samples, drawn, strict=True)]
+        parameters = {} if self._sequence is None else add_views(samples, keys, self._sequence)
+        samples = [self._geometry.window(sample, how) for sample, how in zip(samples, placings, strict=True)]
         maps = {name: self._stack(name, samples, ids) for name in samples[0]}
         image, mask = maps.pop("image"), maps.pop("mask")
-        return Images(image, mask, keys.to(device), ids, maps)
+        return Images(image, mask, keys.to(device), ids, maps, parameters)
 
     def parameters(self, ids: list[str], device: torch.device) -> dict[str, Tensor]:
         """The parameters that the source knows of some samples, (B, ...) each; empty where it knows none."""

@@ -22,14 +22,16 @@ from degrade.stream.options import StreamOptions, with_defaults
 from degrade.stream.order import Lazy
 from degrade.stream.passes import Step
 from degrade.stream.source import Source, SourceError
+from degrade.stream.whole import VIEWS, degraded
 
 
 class PairStream(Stream[Batch]):
     """Batches of clean images and their degraded versions, made on the device.
 
-    A sample is decoded, converted to float, resized, its field of view estimated, cropped, flipped and degraded in
-    this order; degraded views, clean image, mask and maps share the geometry. Everything random follows from
-    `make_keys(seed, ids, epoch)`: see `Stream` for what that gives.
+    A sample is decoded, converted to float, resized, its field of view estimated, flipped, degraded and cropped in
+    this order; degraded views, clean image, mask and maps share the geometry. Recipes that refer to the whole image
+    anyway (X-ray noise, cornea, `frame="image"`) degrade the window alone, which is less work. Everything random
+    follows from `make_keys(seed, ids, epoch)`: see `Stream` for what that gives.
 
     Args:
         source: clean images: whatever `open_source` takes; its maps, such as vessels, come along in `Batch.maps`.
@@ -81,6 +83,7 @@ class PairStream(Stream[Batch]):
             channels=(1, 3) if self.recipe is None else self.recipe.channels,
             field_of_view=field_of_view,
             twins=() if self.recipe is not None else (DEGRADED,),
+            sequence=self._sequence,
         )
         if self.recipe is None:
             check_pairs(lane)
@@ -152,11 +155,11 @@ def stored_pair(clean: Images, lane: Lane) -> Batch:
 
 
 def pair(clean: Images, sequence: SeqLC) -> Batch:
-    """Degrade a batch of images: (B, C, H, W) for one view, else (B, K, C, H, W)."""
-    image, mask, keys = clean.image, clean.mask, clean.keys
-    if sequence.views == 1:
-        degraded, parameters = sequence.degradation.sample(image, keys, mask)
-    else:
-        degraded, parameters = sequence.sample(image, keys, mask)
+    """Degrade a batch of images, unless its lane has: (B, C, H, W) for one view, else (B, K, C, H, W)."""
+    maps, keys = dict(clean.maps), clean.keys
+    views, parameters = maps.pop(VIEWS, None), clean.parameters
+    if views is None:
+        views, parameters = degraded(sequence, clean.image, keys, clean.mask)
+    if sequence.views > 1:
         keys = keyed.view_keys(keys[:, None], torch.arange(sequence.views, device=keys.device))
-    return Batch(image, degraded, mask, parameters, keys, clean.ids, clean.maps)
+    return Batch(clean.image, views, clean.mask, parameters, keys, clean.ids, maps)

@@ -71,9 +71,10 @@ class UnpairedStream(Stream[UnpairedBatch]):
         if self.low_recipe is not None:
             channels, field_of_view = self.low_recipe.channels, field_of_view or self.low_recipe.field_of_view
         sides = _sides(low, high, self.low_recipe, whole("seed", given["seed"]))
+        self._sequence = None if self.low_recipe is None else SeqLC(self.low_recipe, 1)
         lanes = [
-            Lane(name, source, given, channels=channels, field_of_view=field_of_view)
-            for name, source in zip(("low", "high"), sides, strict=True)
+            Lane(name, source, given, channels=channels, field_of_view=field_of_view, sequence=sequence)
+            for name, source, sequence in zip(("low", "high"), sides, (self._sequence, None), strict=True)
         ]
         super().__init__(
             lanes,
@@ -87,10 +88,10 @@ class UnpairedStream(Stream[UnpairedBatch]):
 
     def _assemble(self, images: list[Images]) -> UnpairedBatch:
         low, high = images
-        if self.low_recipe is None:
+        if self._sequence is None:
             return UnpairedBatch(low, high)
-        degraded, parameters = self.low_recipe.sample(low.image, low.keys, low.mask)
-        return UnpairedBatch(replace(low, image=degraded, parameters=parameters), high)
+        made = pair(low, self._sequence)
+        return UnpairedBatch(replace(low, image=made.degraded, parameters=made.parameters, maps=made.maps), high)
 
 
 def _recipe(recipe: Degradation | str | os.PathLike[str] | None, options: StreamOptions) -> Degradation | None:
@@ -161,8 +162,12 @@ class MixedStream(Stream[MixedBatch]):
                 channels=(1, 3) if self.recipe is None else self.recipe.channels,
                 field_of_view=field_of_view,
                 twins=twins if self.recipe is None else (),
+                sequence=sequence,
             )
-            for name, images, twins in (("pairs", source, (DEGRADED,)), ("unlabelled", unlabelled, ()))
+            for name, images, twins, sequence in (
+                ("pairs", source, (DEGRADED,), self._sequence),
+                ("unlabelled", unlabelled, (), None),
+            )
         ]
         if self.recipe is None:
             check_pairs(lanes[0])

@@ -22,8 +22,8 @@ def pictures(epoch=0, **options):
 
 
 def test_it_is_keyed_and_changes_the_target_but_no_mask_and_no_degradation():
-    plain, varied = pictures(batch_size=2, crop=40), pictures(batch_size=3, crop=40, workers=1, **JITTERS)
-    again, later = pictures(batch_size=1, crop=40, **JITTERS), pictures(1, batch_size=1, crop=40, **JITTERS)
+    plain, varied = pictures(batch_size=2), pictures(batch_size=3, workers=1, **JITTERS)
+    again, later = pictures(batch_size=1, **JITTERS), pictures(1, batch_size=1, **JITTERS)
     recipe = degrade.recipe("cofe-net")
     for id_, one in varied.items():
         inside = one.mask.expand_as(one.clean) > 0.5
