@@ -148,7 +148,7 @@ class Lane:
         return {name: (x > 0.5).to(x.dtype) if name in black_and_white else x for name, x in cropped.items()}
 
     def _add_masks(self, samples: list[dict[str, Tensor]]) -> None:
-        """Add masks estimated from the whole images, where the source has none."""
+        """Add masks estimated from the whole images, of pairs from both, where the source has none."""
         if "mask" in samples[0]:
             return
         if self._field_of_view is None:
@@ -158,6 +158,8 @@ class Lane:
         alike = len({sample["image"].shape for sample in samples}) == 1
         for group in [samples] if alike else [[sample] for sample in samples]:
             masks = self._field_of_view(torch.stack([sample["image"] for sample in group]))
+            for name in self._twins:  # of pairs that exist: what both of them show
+                masks = masks * self._field_of_view(torch.stack([sample[name] for sample in group]))
             for sample, mask in zip(group, masks, strict=True):
                 sample["mask"] = mask
 

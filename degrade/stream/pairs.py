@@ -111,8 +111,8 @@ class PairStream(Stream[Batch]):
         Args:
             pairs: a `degrade.pairs.PairedDataset`, "pairs:LOW,HIGH", two sources (low, high) of images with the same
                 names, or any source with the map "degraded".
-            field_of_view: makes the masks of the clean images where there are none: `degrade.fov.estimate` for fundus
-                photographs; by default the whole frame.
+            field_of_view: makes the masks where there are none, from both images of a pair: what both show is inside.
+                `degrade.fov.estimate` for fundus photographs; by default the whole frame.
             batch_size, patches, options: as of the class.
 
         Raises:

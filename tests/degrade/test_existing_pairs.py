@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 
+from degrade import fov
 from degrade.images import image_io
 from degrade.pairs import PairedDataset, synthesize
 from degrade.stream import MixedStream, PairStream, SourceError, open_source
@@ -99,6 +100,21 @@ def test_two_folders(real):
         assert one.parameters == {}
     mixed = next(iter(MixedStream(text, None, EYES, batch_size=2, unlabelled_size=1)))
     assert ((mixed.labelled.clean / 2 - mixed.labelled.degraded).abs() < 1.01 / 255).all()
+
+
+def test_the_field_of_view_is_what_both_images_show(tmp_path):
+    """The second photograph was taken from nearer by: less of its disc is left."""
+    sample = open_source("phantom:fundus?count=1&size=128").load(0)
+    seen = sample["image"].clone()
+    seen[..., 80:] = 0
+    for side, image in (("low", seen), ("high", sample["image"])):
+        (tmp_path / side).mkdir()
+        image_io.write(tmp_path / side / "a.png", image_io.to_integer(image_io.to_float(image)))
+    (batch,) = PairStream.from_pairs((tmp_path / "low", tmp_path / "high"), batch_size=1, field_of_view=fov.estimate)
+    whole = fov.estimate(batch.clean)
+    assert torch.equal(batch.mask[..., :76], whole[..., :76])
+    assert whole[..., 84:].any()
+    assert not batch.mask[..., 84:].any()
 
 
 def test_what_are_no_pairs(real, tmp_path):
