@@ -8,7 +8,6 @@ The filters are kornia's. BM3D, which X-BDCNN compares with, is not here: its pa
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -16,54 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from degrade.ops.color import luma
-from degrade.settings import Number, Setting, closest, read_settings
-
-
-class Baseline(ABC):
-    """Base class of enhancement methods without weights; `enhance` is used like `EnhancementNetwork.enhance`.
-
-    Args:
-        options: values for entries of `settings_table`.
-    """
-
-    settings_table: ClassVar[dict[str, Setting]] = {}
-
-    def __init__(self, **options: Any) -> None:
-        self.settings = read_settings(self.settings_table, options)
-
-    def enhance(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Enhances images of any height and width.
-
-        Args:
-            image: (B, C, H, W) floats in [0, 1], C = 1 or 3.
-            mask: (B, 1, H, W), 1 inside the field of view; pixels outside become black.
-
-        Returns:
-            (B, C, H, W) in [0, 1], of the image's type.
-
-        Raises:
-            TypeError: the image is no float tensor.
-            ValueError: a wrong shape.
-        """
-        kind = type(self).__name__
-        if not image.is_floating_point():
-            raise TypeError(f"{kind}.enhance: image must be a float tensor in [0, 1]; got {image.dtype}")
-        if image.ndim != 4 or image.shape[1] not in (1, 3) or min(image.shape[-2:]) < 1:
-            raise ValueError(f"{kind}.enhance: image must be (B, C, H, W), C = 1 or 3; got {tuple(image.shape)}")
-        if mask is not None and mask.shape != (len(image), 1, *image.shape[-2:]):
-            raise ValueError(
-                f"{kind}.enhance: mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}"
-            )
-        exact = image if image.dtype == torch.float64 else image.float()
-        field = torch.ones_like(exact[:, :1]) if mask is None else mask.to(exact)
-        return (self._enhance(exact, field).clamp(0, 1) * field).to(image.dtype)
-
-    def _number(self, name: str) -> float:
-        return float(self.settings[name])  # type: ignore[arg-type]
-
-    @abstractmethod
-    def _enhance(self, image: Tensor, field: Tensor) -> Tensor:
-        """Enhance float32 or float64 images; `field` (B, 1, H, W) is 1 inside the field of view."""
+from degrade.settings import Number, Setting, closest
+from enhance.baseline import Baseline
+from enhance.denoisers import AnscombeGaussian, AnscombeNonLocalMeans
 
 
 class Identity(Baseline):
@@ -99,6 +53,40 @@ class Clahe(Baseline):
         lightness = equalize_clahe((lab[:, :1] / 100).clamp(0, 1), limit, (rows, columns))
         result: Tensor = lab_to_rgb(torch.cat([100 * lightness, lab[:, 1:]], dim=1))
         return result
+
+
+class GreenClahe(Clahe):
+    """CLAHE of the green channel of a photograph, in which the retina's contrast is, as published; red and blue stay.
+
+    Often "Setiawan" in tables of peers means CLAHE of the lightness, which is `Clahe`. Grey images as in `Clahe`.
+
+    Source: Setiawan, Mengko, Santoso and Suksmono, "Color Retinal Image Enhancement using CLAHE", ICISS 2013.
+    """
+
+    def _enhance(self, image: Tensor, field: Tensor) -> Tensor:
+        if image.shape[1] == 1:
+            return super()._enhance(image, field)
+        return torch.cat([image[:, :1], super()._enhance(image[:, 1:2], field), image[:, 2:]], dim=1)
+
+
+class LuminanceGain(Clahe):
+    """Luminance gain by gamma correction, then CLAHE of the lightness.
+
+    Each pixel's channels are multiplied by V^(1 / gamma) / V, V its largest channel (the value of HSV), so that hue and
+    saturation stay; then `Clahe`.
+
+    Source: Zhou, Jin, Ye, Chen and Ye, "Color Retinal Image Enhancement Based on Luminosity and Contrast Adjustment",
+    IEEE TBME 65(3), 2018; gamma 2.2.
+    """
+
+    settings_table: ClassVar[dict[str, Setting]] = {
+        **Clahe.settings_table,
+        "gamma": Number(2.2, (1.0, 10.0), "", "exponent of the luminance gain; 1 leaves the luminance"),
+    }
+
+    def _enhance(self, image: Tensor, field: Tensor) -> Tensor:
+        value = image.amax(dim=1, keepdim=True).clamp_min(1e-6)
+        return super()._enhance((image * value ** (1 / self._number("gamma") - 1)).clamp(0, 1), field)
 
 
 class DarkChannel(Baseline):
@@ -179,9 +167,13 @@ class Median(Baseline):
 BASELINES: dict[str, type[Baseline]] = {
     "identity": Identity,
     "clahe": Clahe,
+    "clahe-green": GreenClahe,
+    "luminance-gain": LuminanceGain,
     "dark-channel": DarkChannel,
     "gaussian": Gaussian,
     "median": Median,
+    "anscombe-gaussian": AnscombeGaussian,
+    "anscombe-nlm": AnscombeNonLocalMeans,
 }
 
 

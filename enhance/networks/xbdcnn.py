@@ -42,6 +42,7 @@ class XBDCNN(EnhancementNetwork):
         share_layers: the second, third and fourth layer of the level estimation have one set of weights, as in the
             released code (10,146 parameters instead of 28,642); the paper has five layers.
         last_kernel: side of the denoiser's last convolution, 3 (paper) or 1 (released code).
+        denoiser: "unet" (paper), or "dncnn" of as many channels, a peer of the paper (with nle=False).
 
     The released network predicts the noise and subtracts it: the same network up to the sign of its last layer.
 
@@ -67,14 +68,21 @@ class XBDCNN(EnhancementNetwork):
         nle: bool = True,
         share_layers: bool = False,
         last_kernel: int = 3,
+        denoiser: Literal["unet", "dncnn"] = "unet",
     ) -> None:
         super().__init__(channels)
+        check_one_of("denoiser", denoiser, ("unet", "dncnn"))
         check_one_of("maps", maps, ("levels", "eta", "pixel"))
         check_one_of("last_kernel", last_kernel, (1, 3))
         count = channels if maps == "pixel" else 2
         check_whole("level_width", level_width)
         self.nle = NoiseLevelEstimation(channels, level_width, count, share_layers) if nle else None
-        self.nbd = NonBlindDenoiser(channels, count if nle else 0, check_whole("width", width), last_kernel)
+        entering = count if nle else 0
+        self.nbd: nn.Module = (
+            DnCNN(channels, entering, check_whole("width", width))
+            if denoiser == "dncnn"
+            else NonBlindDenoiser(channels, entering, check_whole("width", width), last_kernel)
+        )
 
     def forward(self, image: Tensor) -> XBDCNNOutput:
         """(B, C, H, W) in [0, 1] -> the denoised image and the levels; sides multiples of 4."""
@@ -129,6 +137,29 @@ class NonBlindDenoiser(nn.Module):
         x = self.encode[2](F.avg_pool2d(half, 2))
         x = self.decode[0](self.enlarge[0](x) + half)
         residual: Tensor = self.last(self.decode[1](self.enlarge[1](x) + whole))
+        return residual
+
+
+class DnCNN(nn.Module):
+    """Seventeen 3 x 3 convolutions with batch norm and ReLU between the first and the last: the residual.
+
+    Source: Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", IEEE TIP
+    26(7), 2017.
+
+    >>> DnCNN(1, 0, 8, depth=4)(torch.rand(1, 1, 16, 16)).shape
+    torch.Size([1, 1, 16, 16])
+    """
+
+    def __init__(self, channels: int, maps: int, width: int, depth: int = 17) -> None:
+        super().__init__()
+        parts: list[nn.Module] = [_conv(channels + maps, width), nn.ReLU()]
+        for _ in range(depth - 2):
+            parts += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        self.layers = nn.Sequential(*parts, _conv(width, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C + maps, H, W) -> (B, C, H, W)."""
+        residual: Tensor = self.layers(x)
         return residual
 
 

@@ -51,6 +51,7 @@ class XBDCNNConfig(Config):
             released: "eta".
         share_layers: layers 2 to 4 of the level estimation share their weights (released).
         last_kernel: side of the denoiser's last convolution: 3; released: 1.
+        denoiser: "unet" (paper), or "dncnn", the trainable peer: with nle=False and ssim_loss=False it is DnCNN.
         nle: False is the ablation without noise level estimation (Table I, "w/o NLE").
         ssim_loss: False is the ablation without the SSIM loss (Table I, "w/o SSIM loss").
         detach_level: the denoiser's loss does not reach the level estimation. Ours; the paper trains jointly.
@@ -81,6 +82,7 @@ class XBDCNNConfig(Config):
     maps: Literal["levels", "eta", "pixel"] = "levels"
     share_layers: bool = False
     last_kernel: int = 3
+    denoiser: Literal["unet", "dncnn"] = "unet"
     nle: bool = True
     ssim_loss: bool = True
     detach_level: bool = False
@@ -110,6 +112,7 @@ class XBDCNNTrainer(Trainer):
                 config.nle,
                 config.share_layers,
                 config.last_kernel,
+                config.denoiser,
             )
         self.networks = nn.ModuleDict({"enhancer": self.network})
         self.optimizers = {"enhancer": torch.optim.Adam(self.network.parameters(), config.first_rate)}

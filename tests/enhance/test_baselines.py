@@ -13,7 +13,8 @@ from torch import Tensor
 
 import degrade
 from enhance import metrics
-from enhance.baselines import BASELINES, baseline
+from enhance.baselines import BASELINES, Clahe, baseline
+from enhance.denoisers import anscombe, inverse_anscombe
 
 every = pytest.mark.parametrize("name", BASELINES)
 
@@ -49,6 +50,49 @@ def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
     alone = [baseline(name).enhance(image[i : i + 1], mask[i : i + 1]) for i in range(3)]
     # 5e-5: the guided filter subtracts squares, and batches of other sizes are convolved in another order
     assert torch.allclose(baseline(name).enhance(image, mask), torch.cat(alone), atol=5e-5)
+
+
+def test_green_clahe_leaves_red_and_blue() -> None:
+    image, _ = eyes()
+    enhanced = baseline("clahe-green").enhance(image)
+    assert torch.equal(enhanced[:, [0, 2]], image[:, [0, 2]])
+    assert torch.allclose(enhanced[:, 1:2], equalize_clahe(image[:, 1:2], 2.0, (8, 8)))
+
+
+def test_luminance_gain_keeps_hue() -> None:
+    """Without CLAHE's share: the gain V^(1/2.2) / V on every channel, so that ratios stay."""
+    image = torch.tensor([0.4, 0.2, 0.1]).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    seen: list[Tensor] = []
+    method = baseline("luminance-gain")
+    before = Clahe._enhance
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clahe, "_enhance", lambda self, x, field: seen.append(x) or before(self, x, field))
+        method.enhance(image)
+    gained = seen[0][0, :, 0, 0]
+    assert gained[0] == pytest.approx(0.4 ** (1 / 2.2))
+    assert torch.allclose(gained / gained[0], torch.tensor([1, 0.5, 0.25]))
+
+
+@pytest.mark.parametrize(("eta", "sigma"), [(0.5, 5.0), (1.5, 15.0)])
+def test_anscombe_makes_the_noise_even_and_its_inverse_is_unbiased(eta: float, sigma: float) -> None:
+    clean = torch.tensor([0.1, 0.4, 0.9]).view(3, 1, 1, 1).expand(3, 1, 256, 256)
+    noisy = degrade.recipe("x-bdcnn", eta=eta, sigma=sigma, clip=False)(clean, degrade.make_keys(0, 3)).double()
+    stable = anscombe(noisy, eta, sigma)
+    assert stable.std(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1, 1], abs=0.03)
+    back = inverse_anscombe(stable.mean(dim=(1, 2, 3)), eta, sigma)
+    assert back.tolist() == pytest.approx([0.1, 0.4, 0.9], abs=0.003)
+    naive = ((stable.mean(dim=(1, 2, 3)) / 2) ** 2 - 3 / 8 - (eta * sigma) ** 2) / (255 * eta)  # the algebraic inverse
+    assert float((back - torch.tensor([0.1, 0.4, 0.9])).abs().mean()) < float(
+        (naive - torch.tensor([0.1, 0.4, 0.9])).abs().mean()
+    )
+
+
+@pytest.mark.parametrize("name", ["anscombe-gaussian", "anscombe-nlm"])
+def test_denoisers_remove_noise(name: str) -> None:
+    clean = degrade.phantom.chest(degrade.make_keys(0, 2), 96)[0]
+    noisy = degrade.recipe("x-bdcnn", eta=1.0, sigma=10.0)(clean, degrade.make_keys(1, 2))
+    gains = metrics.psnr(baseline(name, eta=1.0, sigma=10.0).enhance(noisy), clean) - metrics.psnr(noisy, clean)
+    assert float(gains.min()) > 4
 
 
 @every

@@ -173,6 +173,16 @@ def test_xbdcnn_as_released():
     torch.testing.assert_close(one.nle(image), torch.relu(one.nle.last(x + first)))
 
 
+def test_dncnn_has_seventeen_convolutions():
+    with torch.device("meta"):
+        net = enhance.network("xbdcnn", denoiser="dncnn", nle=False)
+    convolutions = [part for part in net.nbd.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert (len(convolutions), sum(isinstance(p, torch.nn.BatchNorm2d) for p in net.modules())) == (17, 15)
+    assert sum(p.numel() for p in net.parameters()) == 556_097  # Zhang et al.'s
+    made = tiny("xbdcnn", 1, denoiser="dncnn", nle=False)
+    assert made(images(2, 1, 32, 32)).image.shape == (2, 1, 32, 32)
+
+
 def test_xbdcnn_options():
     image = images(2, 3, 32, 32)
     assert tiny("xbdcnn", 3)(image).levels.shape == (2, 2, 32, 32)
