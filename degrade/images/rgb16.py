@@ -1,4 +1,4 @@
-"""Colour of 16 bits a channel, which Pillow's images cannot hold: reading PNG and TIFF, writing PNG and TIFF.
+"""Colour of 16 bits a channel, which Pillow's images cannot hold: reading PNG and TIFF, writing TIFF.
 
 Pillow opens such files, but keeps the upper byte of every sample and says nothing. Its decoders choose that byte by
 the byte order they are told, so a second pass with the other order yields the lower byte, and the two make the
@@ -8,9 +8,7 @@ sample: every compression, predictor, tiling and interlacing that Pillow knows i
 from __future__ import annotations
 
 import io
-import struct
 import sys
-import zlib
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 _PLANAR, _BITS = 284, 258  # TIFF tags; PlanarConfiguration is 2 where each channel is stored by itself
 _OTHER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def _raw_mode(image: ImageFile) -> tuple[str, str]:
@@ -108,32 +105,6 @@ def _decode_planar(file: IO[bytes]) -> NDArray[np.uint16]:
     with library.TiffFile(file) as tiff:
         samples: NDArray[np.uint16] = tiff.pages[0].asarray()
     return np.moveaxis(samples[:3], 0, -1)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def encode_png(samples: NDArray[np.uint16]) -> bytes:
-    """A PNG file of uint16 RGB samples (H, W, 3).
-
-    Every row has the Average filter and zlib level 1: on photographs, whose lowest bits are noise, the smallest of
-    the four vectorisable filters, and higher levels take twice the time for 1 % of size.
-
-    >>> encode_png(np.zeros((1, 1, 3), np.uint16))[:8]
-    b'\\x89PNG\\r\\n\\x1a\\n'
-    """
-    height, width, _ = samples.shape
-    rows = np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, 6 * width)
-    average = np.zeros(rows.shape, np.uint16)
-    average[:, 6:] += rows[:, :-6]
-    average[1:] += rows[:-1]
-    filtered = np.empty((height, 1 + 6 * width), np.uint8)
-    filtered[:, 0] = 3  # the Average filter's number
-    np.subtract(rows, (average >> 1).astype(np.uint8), out=filtered[:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)  # 16 bits, color type 2: RGB
-    data = _chunk(b"IDAT", zlib.compress(filtered.tobytes(), 1))
-    return _PNG_SIGNATURE + _chunk(b"IHDR", header) + data + _chunk(b"IEND", b"")
 
 
 def encode_tiff(samples: NDArray[np.uint16]) -> bytes:
