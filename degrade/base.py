@@ -160,7 +160,7 @@ class Degradation(nn.Module, ABC):
             return self._degrade(image, parameters, packed, largest, mask, frame), parameters
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Have torch.compile compile the definition of fundus degradations at the next call that needs gradients.
+        """Have torch.compile compile the definition of fundus degradations at the next call that it serves.
 
         Other models and calls stay as they are.
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def definition(x: float) -> float:
 
 def twin(x: float) -> float:
     return -x
+
+
+def twin_with_gradients(definition: Callable[[float], float], x: float) -> float:
+    return 2 * definition(x)
 
 
 def refuse(x: float) -> float:
@@ -75,6 +80,16 @@ def test_reasons() -> None:
     assert choice.name == "reference"
     assert choice.reasons == {"cpu": "gradients are asked for", "gpu": "this operation has no such twin"}
     assert choose(operation("twin"), CPU, refuses=lambda name: "float64").reasons["cpu"] == "float64"
+
+
+def test_a_twin_with_gradients_is_given_the_definition() -> None:
+    planted = operation("twin")
+    planted.cpu_gradient = "tests.degrade.test_backend:twin_with_gradients"
+    assert choose(planted, CPU, gradients=True).name == "cpu"
+    assert run(planted, definition, (1.0,), CPU, gradients=True) == 2
+    assert run(planted, definition, (1.0,), CPU) == -1
+    with degrade.backend("reference"):
+        assert run(planted, definition, (1.0,), CPU, gradients=True) == 1
 
 
 @pytest.mark.parametrize(

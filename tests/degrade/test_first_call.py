@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_not_locked(tmp_path: Path) -> None:
 
 
 def test_warm_up() -> None:
-    assert degrade.backend.warm_up(["x-bdcnn", degrade.recipe("cofe-net")]) > 0
+    assert degrade.backend.warm_up(["x-bdcnn", degrade.recipe("cofe-net")], gradients=True) > 0
     result = CliRunner().invoke(main, ["warm-up", "--recipe", "cofe-net"])
     assert result.exit_code == 0
     assert "cofe-net" in result.output

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import degrade
 from degrade import Parameters
-from degrade.backend import choose
+from degrade.backend import Operation, choose
 from degrade.models.fundus import reference
 from degrade.ops.blur import taps
 from degrade.ops.interpolation import weights_between
@@ -52,7 +52,8 @@ def gradients(
 def check(got: Found, expected: Found, tolerance: float = 1e-4) -> None:
     """Each sample's gradient in each parameter; those that the definition does not have are 0."""
     assert set(got) == set(expected)
-    for name, value in got.items():
+    for name, found in got.items():
+        value = torch.zeros_like(expected[name]) if found is None else found
         wanted = torch.zeros_like(value).double() if expected[name] is None else expected[name]
         for mine, other in zip(value.double(), wanted, strict=True):
             assert float((mine - other).norm()) <= tolerance * float(other.norm()) + 1e-7, name
@@ -208,6 +209,19 @@ def test_gradients_of_gradients(reference: bool) -> None:
         assert float((got - expected).norm()) < 1e-3 * float(expected.norm())
 
 
+def test_without_the_way_back_the_definition_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    from degrade.models.fundus import cpu_gradient
+
+    image, p, mask = case()
+    d = degrade.recipe("cofe-net-paper")
+    expected = gradients(d, image, p, mask)
+    monkeypatch.setattr(cpu_gradient, "_BACKWARDS", Operation("planted", cpu="degrade.models.fundus.cpu_gradient:none"))
+    sys.modules["degrade.backend"]._warn.cache_clear()  # type: ignore[attr-defined]
+    with pytest.warns(RuntimeWarning, match="the backend 'cpu' cannot be used"):
+        got = gradients(d, image, p, mask)
+    check(got, {name: value.double() for name, value in expected.items()}, tolerance=1e-3)
+
+
 def test_a_mask_that_requires_a_gradient_has_one() -> None:
     image, p, mask = case()
     mask = mask.requires_grad_()
@@ -256,5 +270,6 @@ assert not cpu_gradient.loops.illumination_adjoint.signatures and not cpu_gradie
 """
 
 
+@pytest.mark.slow
 def test_only_what_a_call_needs_is_compiled() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)
