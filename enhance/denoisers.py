@@ -57,7 +57,7 @@ class _Anscombe(Baseline):
 
 
 class AnscombeGaussian(_Anscombe):
-    """Anscombe transform, Gaussian smoothing (kornia's, cut at 3 sigma), inverse. The levels of the noise are settings."""
+    """Anscombe transform, Gaussian smoothing (kornia's, cut at 3 sigma), inverse; the noise levels are settings."""
 
     settings_table: ClassVar[dict[str, Setting]] = {
         **_Anscombe.settings_table,

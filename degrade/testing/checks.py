@@ -35,6 +35,7 @@ def check_poisson_gaussian(
     *,
     levels: float = 255.0,
     values: Sequence[float] = (0.02, 0.1, 0.3, 0.6, 0.9),
+    channels: int = 1,
     samples: int = 200_000,
     seed: int = 0,
     false_alarm_rate: float = FALSE_ALARM_RATE,
@@ -46,10 +47,11 @@ def check_poisson_gaussian(
     is so small that counts can be told apart, counts and Gaussian remainders are tested separately.
 
     Args:
-        noise_function: maps (image (B, 1, H, W), keys (B,)) to a noisy image.
+        noise_function: maps (image (B, channels, H, W), keys (B,)) to a noisy image.
         eta, sigma: expected, photons per grey level and grey levels.
         levels: grey level of full white.
         values: of x, in [0, 1].
+        channels: of the images.
         samples: pixels at each value.
         seed: for the keys.
         false_alarm_rate: of each result.
@@ -57,7 +59,7 @@ def check_poisson_gaussian(
     stats = scipy_stats()
     results = []
     for number, x in enumerate(values):
-        noisy = _flat(noise_function, x, samples, seed + number) * (levels * eta)
+        noisy = constant_pixels(noise_function, x, samples, seed + number, channels) * (levels * eta)
         rate, spread = eta * levels * x, eta * sigma
         where = f"at x = {x:g} (rate {rate:g})"
         results += [
@@ -98,6 +100,7 @@ def check_independence(
     noise_function: NoiseFunction,
     *,
     value: float = 0.5,
+    channels: int = 3,
     batch: int = 8,
     side: int = 128,
     seed: int = 0,
@@ -109,15 +112,16 @@ def check_independence(
     are compared because a generator with a short period would repeat itself there.
 
     Args:
-        noise_function: maps (image (B, 3, H, W), keys (B,)) to a noisy image.
+        noise_function: maps (image (B, channels, H, W), keys (B,)) to a noisy image.
         value: of the constant image; far from 0 and 1, where clipping would hide the noise.
+        channels: of the images; with 1 channels are not compared.
         batch, side: of the images.
         seed: of the keys.
         false_alarm_rate: of each result.
     """
 
     def noise(keys: Tensor) -> Tensor:
-        image = torch.full((len(keys), 3, side, side), value)
+        image = torch.full((len(keys), channels, side, side), value)
         n = noise_function(image, keys).detach().to("cpu", torch.float64) - value
         return n - n.mean(dim=(2, 3), keepdim=True)
 
@@ -131,8 +135,7 @@ def check_independence(
         "neighbours on a diagonal": (n[..., 1:, 1:], n[..., :-1, :-1]),
         "upper and lower half": (n[..., :half, :], n[..., half : 2 * half, :]),
         "left and right half": (n[..., :half], n[..., half : 2 * half]),
-        "channels 0 and 1": (n[:, 0], n[:, 1]),
-        "channels 0 and 2": (n[:, 0], n[:, 2]),
+        **{f"channels 0 and {other}": (n[:, 0], n[:, other]) for other in range(1, channels)},
         "samples": (n[1:], n[:-1]),
         "views": (n, noise(make_keys(seed, batch, view=1))),
         "epochs": (n, noise(make_keys(seed, batch, epoch=1))),
@@ -179,10 +182,11 @@ def check_keyed(
     return [CheckResult(n, float(ok), float(ok), 0.0, ok, f"{n}: {'yes' if ok else 'no'}") for n, ok in facts.items()]
 
 
-def _flat(noise_function: NoiseFunction, x: float, samples: int, seed: int) -> Tensor:
+def constant_pixels(noise_function: NoiseFunction, x: float, samples: int, seed: int, channels: int = 1) -> Tensor:
+    """At least `samples` noisy pixels of constant images of value x, float64."""
     side = 128
-    batch = -(-samples // side**2)
-    image = torch.full((batch, 1, side, side), x)
+    batch = -(-samples // (channels * side**2))
+    image = torch.full((batch, channels, side, side), x)
     return noise_function(image, make_keys(seed, batch)).detach().to("cpu", torch.float64).flatten()
 
 

@@ -9,6 +9,7 @@ def test_shape(image, degradation): ...
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -57,7 +58,7 @@ def images(
     unit = torch.rand((1 if layout == "expanded" else b, c, h, wide), generator=generator)
     if kind != "noise":
         unit = unit[..., :1, :1].expand_as(unit).clone() if kind == "flat" else unit.round()
-    image = (low + (high - low) * unit).clamp(low, high).to(dtype)
+    image = (low + (high - low) * unit).to(dtype).clamp(*_inside(low, high, dtype))
     if layout == "expanded":
         return image.expand(b, -1, -1, -1)
     if layout == "transposed":
@@ -98,7 +99,23 @@ def noise_parameters(
 ) -> Parameters:
     """Parameters for `degrade.models.xray.PoissonGaussian`, (batch,) each: eta and sigma anywhere within the ranges."""
     values = {
-        name: torch.tensor([draw(st.floats(*ends, width=32)) for _ in range(batch)])
-        for name, ends in (("eta", (float(torch.tensor(eta[0])), eta[1])), ("sigma", sigma))
+        name: torch.tensor([draw(st.floats(*_inside(*ends, torch.float32), width=32)) for _ in range(batch)])
+        for name, ends in (("eta", eta), ("sigma", sigma))
     }
     return {**values, "noise_key": draw(keys(batch))}
+
+
+def _inside(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
+    """The smallest and the largest number of a type in [low, high]; ValueError where there is none.
+
+    >>> low, high = _inside(0.1, 0.3, torch.float16)
+    >>> 0.1 <= low < 0.1001, 0.2997 < high <= 0.3
+    (True, True)
+    """
+    first, last = (torch.tensor(end, dtype=torch.float64).to(dtype) for end in (low, high))
+    up, down = (torch.tensor(end, dtype=dtype) for end in (math.inf, -math.inf))
+    first = torch.nextafter(first, up) if float(first) < low else first
+    last = torch.nextafter(last, down) if float(last) > high else last
+    if not float(first) <= float(last):
+        raise ValueError(f"low = {low}, high = {high}: {dtype} has no number between them")
+    return float(first), float(last)
