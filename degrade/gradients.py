@@ -98,7 +98,7 @@ class _Twin(torch.autograd.Function):
                 found = _by_autograd(ways.definition, back)
             else:
                 call = replace(ways.call, image=image.detach(), mask=mask)
-                back = Back(call, gradients[0].detach(), image_too, names)
+                back = Back(call, gradients[0], image_too, names)
                 found = run(ways.backwards, lambda back: _by_autograd(ways.definition, back), (back,), image.device)
         by_name = dict(zip(names, found[1:], strict=True))
         return None, found[0], None, *(by_name.get(name) for name in ways.names)

@@ -209,6 +209,19 @@ def test_gradients_of_gradients(reference: bool) -> None:
         assert float((got - expected).norm()) < 1e-3 * float(expected.norm())
 
 
+def test_some_are_asked_for_and_more_than_once() -> None:
+    image, p, mask = case()
+    d = degrade.recipe("cofe-net-paper")
+    weights = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)) + 0.3
+    expected = gradients(d, image, p, mask)
+    for name in ("brightness", "spot_height", "blur_sigma", "noise", "hole_kernel"):
+        leaf = p[name].clone().requires_grad_()
+        loss = (d.apply(image, {**p, name: leaf}, mask) * weights).sum()
+        found = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for _ in range(2)]
+        assert torch.equal(found[0], expected[name])
+        assert torch.equal(found[1], expected[name])
+
+
 def test_without_the_way_back_the_definition_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     from degrade.models.fundus import cpu_gradient
 

@@ -51,7 +51,7 @@ def backwards(back: Back) -> Derivatives:
         frames = cpu.frames_of(call, batch, height, width)
         batch_of = _Batch(call, back.names, pictures, masks, rows, frames, to_rows)
         scratch = empty((threads_for(batch), batch_of.numbers()), torch.float32).numpy()
-        gradient, turns = back.gradient.to(torch.float32).numpy(), itertools.count()
+        gradient, turns = back.gradient.detach().to(torch.float32).numpy(), itertools.count()
 
         def work(thread: int) -> None:
             while (i := next(turns)) < batch:
