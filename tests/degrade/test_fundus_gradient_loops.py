@@ -35,15 +35,17 @@ def case(channels: int = 3, size: tuple[int, int] = (52, 47)) -> tuple[Tensor, P
 
 
 def gradients(
-    d: degrade.Degradation, image: Tensor, p: Parameters, mask: Tensor | None, dtype: torch.dtype = torch.float32
+    d: degrade.Degradation,
+    image: Tensor,
+    p: Parameters,
+    mask: Tensor | None,
+    dtype: torch.dtype = torch.float32,
+    frame: Tensor | None = None,
 ) -> Found:
     """Of a weighted sum of the degraded images."""
     image = image.to(dtype, copy=True).requires_grad_()
-    p = {
-        name: value.to(dtype, copy=True).requires_grad_() if value.is_floating_point() else value
-        for name, value in p.items()
-    }
-    degraded = d.apply(image, p, None if mask is None else mask.to(dtype))
+    p = {n: v.to(dtype, copy=True).requires_grad_() if v.is_floating_point() else v for n, v in p.items()}
+    degraded = d.apply(image, p, None if mask is None else mask.to(dtype), frame)
     weights = torch.randn(degraded.shape, generator=torch.Generator().manual_seed(1)) + 0.3
     (degraded * weights.to(dtype)).sum().backward()
     return {"image": image.grad, **{name: value.grad for name, value in p.items() if value.requires_grad}}  # type: ignore[dict-item]
@@ -74,6 +76,14 @@ def test_every_gradient_is_the_definitions(channels: int, frame: str, masked: bo
         gradients(d, image, p, given),
         gradients(d, image, p, d.field_of_view(image) if given is None else given, torch.float64),
     )
+
+
+def test_frames_of_several_sizes_that_reach_beyond_the_image() -> None:
+    image, p, mask = case()
+    frame = torch.tensor([[-3, -5, 60, 70], [4, 6, 32, 35], [0, 0, 47, 52], [10, -8, 40, 40]] * 2)
+    d = degrade.recipe("cofe-net-paper", softness=0.02)
+    found = (gradients(d, image, p, mask, dtype, frame) for dtype in (torch.float32, torch.float64))
+    check(*found)
 
 
 def test_neutral_parameters_have_the_definitions_gradients() -> None:
