@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -14,16 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from degrade import stream
-from degrade.files import write_bytes
 from degrade.images import image_io
 from degrade.pairs.existing import are_pairs
-from enhance.comparison import differences, interval
-from enhance.comparison import text as comparison_text
 from enhance.evaluation import (
     DEGRADED,
     Case,
     Measures,
-    Table,
     cropped_cases,
     evaluate,
     field_of_view,
@@ -41,10 +35,10 @@ from .mapping import STRUCTURE_HELP, map_options, open_structures
 from .measuring import compared_with, open_images, read_finder, read_grader, read_niqe_model, read_protocol
 from .methods import METHOD_HELP, RESULTS_HELP, open_row, read_held_out
 from .options import Refusal, check_out, read_device, read_recipe
-from .problems import told
 from .running_size import running_sizes
 from .segment import SEGMENTER_HELP
 from .sources import PAIRS_HELP, SOURCE_HELP
+from .tables import tell_tests, without_nan, write_files
 from .writable import check_writable
 
 
@@ -248,67 +242,20 @@ def evaluate_(
     tables = {} if by is None else table.by(by)
     for group, some in tables.items():
         say(f"\n{by} {group}: {len(some.ids)} images\n{some.text()}")
-    compared = _tests(table) if tests else {}
+    compared = tell_tests(table) if tests else {}
     failures.tell(err=True)
     content: dict[str, Any] = {
         "images": table.ids,
         "failed": table.failed,
         "summary": table.summary(),
-        "values": _without_nan(table.values),
+        "values": without_nan(table.values),
         "groups": [dict(one) for one in table.groups],
         "protocol": asdict(how),
         **({} if by is None else {f"by {by}": {group: some.summary() for group, some in tables.items()}}),
         **compared,
     }
-    _write(content, table, source, rows, json_out, csv_out, sheet_out)
+    write_files(content, table, source, rows, json_out, csv_out, sheet_out)
     sys.exit(failures.status(len(found), strict))
-
-
-def _without_nan(values: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, list[float | None]]]:
-    """The numbers with None for NaN, which JSON does not have."""
-    return {
-        method: {metric: [None if x != x else x for x in numbers] for metric, numbers in columns.items()}
-        for method, columns in values.items()
-    }
-
-
-def _tests(table: Table) -> dict[str, Any]:
-    """Print intervals and tests; what --json has of them."""
-    try:
-        found = differences(table.values)
-        intervals = {
-            method: {metric: interval(numbers) for metric, numbers in columns.items()}
-            for method, columns in table.values.items()
-        }
-    except ModuleNotFoundError as error:
-        raise click.ClickException(str(error)) from None
-    say("\n95 % bootstrap intervals of the means")
-    for method, columns in intervals.items():
-        say(f"{method}: " + "; ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in columns.items()))
-    say(f"\n{comparison_text(found)}")
-    return {"intervals": intervals, "tests": [asdict(one) for one in found]}
-
-
-def _write(
-    content: dict[str, Any],
-    table: Table,
-    source: str,
-    rows: dict[str, list[sheet.Cell]],
-    json_out: Path | None,
-    csv_out: Path | None,
-    sheet_out: Path | None,
-) -> None:
-    """Write the files that were asked for; the table has been printed."""
-    go_on = "The table above is complete: give another FILE"
-    if json_out is not None:
-        with told(go_on, json_out):
-            write_bytes(json_out, json.dumps(content, indent=1).encode())
-    if csv_out is not None:
-        with told(go_on, csv_out):
-            write_bytes(csv_out, table.to_csv().encode())
-    if sheet_out is not None and rows:
-        with told(go_on, sheet_out):
-            image_io.write(sheet_out, sheet.pixels(sheet.sheet(f"{source}: as it is and enhanced", rows, 256)))
 
 
 def _fitted(row: Enhancer | Results, size: int | None, prepare: str) -> Enhancer | Results:

@@ -29,8 +29,7 @@ METHOD is one of
 """Help text for commands with a METHOD."""
 
 
-RESULTS_HELP = """\b
-  a folder of images of the same names: the results of another program
+RESULTS_HELP = """  a folder of images of the same names: the results of another program
 """
 """Help text for commands that measure."""
 

@@ -107,7 +107,11 @@ def train_command(
     show: bool,
     **told: Any,
 ) -> None:
-    """Trains NETWORK on images of SOURCE, degraded on the fly, and writes the folder RUN."""
+    """Trains NETWORK on good images of SOURCE and writes the folder RUN.
+
+    pcenet, magenet and xbdcnn degrade them on the fly; zhao and sspnet learn from bad images too, of --unpaired, or
+    made on the fly by --low-recipe.
+    """
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite deletes: give one of them")
     if steps and told["epochs"]:

@@ -128,6 +128,8 @@ def measure(
     found: dict[str, Tensor | float] = {}
     if case.reference is not None:
         reference = case.reference[None].to(image)
+        if measures.protocol.masked:
+            batch, reference = batch * mask, reference * mask
         found |= {
             "PSNR": metrics.psnr(batch, reference, field),
             "SSIM": metrics.ssim(batch, reference, field, measures.protocol.ssim),

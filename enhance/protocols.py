@@ -13,6 +13,7 @@ class Protocol:
 
     Attributes:
         whole_frame: measure the whole frame, black surround included, instead of the field of view.
+        masked: make the images and their references black outside the field of view first.
         ssim: window of SSIM, see `enhance.metrics.ssim`.
         size: side of the images, pixels; None keeps theirs.
         against: what segmentations are compared with: the truth, or the segmentation of the reference.
@@ -20,6 +21,7 @@ class Protocol:
     """
 
     whole_frame: bool = False
+    masked: bool = False
     ssim: Literal["gaussian", "uniform"] = "gaussian"
     size: int | None = None
     against: Literal["truth", "reference"] = "truth"
@@ -30,13 +32,18 @@ OWN = Protocol()
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "pcenet": Protocol(
-        True, "uniform", 256, "reference", "released code: the whole square of 256, scikit-image's SSIM, both segmented"
+        whole_frame=True,
+        masked=True,
+        ssim="uniform",
+        size=256,
+        against="reference",
+        source="released code: the whole square of 256, black outside the mask, scikit-image's SSIM, both segmented",
     ),
-    "zhao": Protocol(True, "gaussian", None, "truth", "the whole frame; the paper names no window of SSIM"),
+    "zhao": Protocol(whole_frame=True, source="the whole frame; the paper names no window of SSIM"),
     "magenet": Protocol(
-        True, "gaussian", 256, "truth", "the whole frame; window of SSIM and size are lost, MPRNet's are used"
+        whole_frame=True, size=256, source="the whole frame; window of SSIM and size are lost, MPRNet's are used"
     ),
-    "xbdcnn": Protocol(True, "uniform", None, "truth", "released code: the whole frame, scikit-image's SSIM"),
-    "sspnet": Protocol(True, "gaussian", 384, "truth", "the whole frame of 384; no references in the paper"),
+    "xbdcnn": Protocol(whole_frame=True, ssim="uniform", source="released code: the whole frame, scikit-image's SSIM"),
+    "sspnet": Protocol(whole_frame=True, size=384, source="the whole frame of 384; no references in the paper"),
 }
 """By name of the network."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from degrade.ops.constant import constant
 from enhance.losses.arguments import at_least_float32, autocast_off, check_images, check_same_shape
 
 EPSILON = 1e-3
@@ -82,7 +83,7 @@ def laplacian(image: Tensor) -> Tensor:
 
 
 def _smooth(image: Tensor) -> Tensor:
-    taps = image.new_tensor(_TAPS).expand(image.shape[1], 1, 1, -1)
+    taps = constant(_TAPS, image.dtype, image.device).expand(image.shape[1], 1, 1, -1)
     padded = functional.pad(image, (2, 2, 2, 2), mode="replicate")
     with autocast_off(image):
         rows = functional.conv2d(padded, taps, groups=image.shape[1])

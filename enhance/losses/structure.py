@@ -6,6 +6,8 @@ Illumination Constrained GAN for Medical Image Enhancement", IEEE TMI 40(12), 20
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -94,10 +96,19 @@ def texture(enhanced: Tensor, image: Tensor, form: str = "structure") -> Tensor:
 
 def _moments(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Local variances of x and of y, at least 0, and their covariance, over the Gaussian window."""
-    from kornia.filters import filter2d_separable, get_gaussian_kernel1d
+    from kornia.filters import filter2d_separable
 
-    kernel = get_gaussian_kernel1d(_WINDOW, _SIGMA, device=x.device, dtype=x.dtype)
+    kernel = _window(x.dtype, x.device)
     moments = torch.cat([x, y, x * x, y * y, x * y], dim=1)
     with autocast_off(x):
         mean_x, mean_y, xx, yy, xy = filter2d_separable(moments, kernel, kernel, padding="valid").chunk(5, dim=1)
     return (xx - mean_x * mean_x).clamp_min(0), (yy - mean_y * mean_y).clamp_min(0), xy - mean_x * mean_y
+
+
+@functools.cache
+def _window(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The Gaussian window (1, 11), kept: made in every call it would have a GPU wait for its copy."""
+    from kornia.filters import get_gaussian_kernel1d
+
+    with torch.inference_mode(False):  # the next caller may want gradients
+        return get_gaussian_kernel1d(_WINDOW, _SIGMA, device=device, dtype=dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 from enhance.configuration import FORMER
 
-_ALWAYS = ("steps", "batch_size", "recipe", "channels", "clip", "seed")
+_ALWAYS = ("batch_size", "recipe", "channels", "clip", "seed")
 """Fields that every complete configuration has had."""
 
 _THEN: Mapping[str, Mapping[str, Any]] = {

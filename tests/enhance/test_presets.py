@@ -67,6 +67,19 @@ def test_the_flag(tmp_path):
     assert tomllib.loads(train("--config", tmp_path / "short.toml", "--show"))["config"]["width"] == 16
 
 
+def test_a_run_file_of_an_earlier_version_goes_on_as_it_began(tmp_path):
+    """One with epochs, which lists no steps; a hand-written one is of today."""
+    complete = 'batch_size = 2\nrecipe = "x-bdcnn"\nchannels = 1\nclip = 0.0\nseed = 0\n'
+    for text, grey in ((complete, 1.0), ("batch_size = 2\n", 255.0)):
+        (tmp_path / "run.toml").write_text(f'network = "xbdcnn"\nepochs = 3\n\n[config]\n{text}')
+        found = tomllib.loads(train("--config", tmp_path / "run.toml", "--show"))
+        assert found["config"]["mse_grey"] == grey
+    (tmp_path / "run.toml").write_text('network = "sspnet"\n\n[config]\nhalve_every = 300\n')
+    said = train("--config", tmp_path / "run.toml", "--show", code=2)
+    assert "'--config': halve_every = 300: it counted steps" in said
+    assert "halve_epochs" in said
+
+
 def test_refused(tmp_path):
     assert "'--preset': preset = 'released': allowed is paper or small of zhao" in train(
         "zhao", "s", "--preset", "released", "--show", code=2
