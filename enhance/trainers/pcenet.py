@@ -36,8 +36,6 @@ class PCEConfig(Config):
             The constraint is 0 then.
         frozen: without SeqLC each image has one degraded copy for the whole run, of its whole frame; False degrades it
             anew in each epoch, which is a sequence over the epochs.
-        degrade_frame: degrade the whole frame and cut the window then, as released; False cuts first. Frozen copies
-            are always of the whole frame.
         lpf: False is "w/o LPF": a plain U-Net with one input, the image.
         multi_input: without LPF, feed the images of the Gaussian pyramid to all levels of the encoder.
         gain, clamp, smooth_up: of the Laplacian pyramid (code); the paper's are 1, false and false.
@@ -56,7 +54,6 @@ class PCEConfig(Config):
     decay: float = 0.25
     seq: bool = True
     frozen: bool = True
-    degrade_frame: bool = False
     lpf: bool = True
     multi_input: bool = False
     gain: float = 4.0
@@ -99,12 +96,12 @@ class PCETrainer(Trainer):
             config = replace(config, batch_size=config.batch_size * config.views)
         views = config.views if config.seq or sources.pairs else 1
         fixed = config.frozen and not config.seq
-        self._cuts = not sources.pairs and (config.degrade_frame or fixed)
+        self._cuts = fixed and not sources.pairs
         if not self._cuts:
             return self.timed(paired(sources, config, views=views, hflip=True, vflip=True, drop_last=True, **placing))
         side = config.size if config.size is None or isinstance(config.size, int) else config.size[1]
         config = replace(config, size=side, crop=None)
-        return self.timed(paired(sources, config, views=views, fixed=fixed, drop_last=True, **placing))
+        return self.timed(paired(sources, config, views=views, fixed=True, drop_last=True, **placing))
 
     def step(self, batch: Batch, number: int, update: Updater) -> Losses:
         if self._cuts:

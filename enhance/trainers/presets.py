@@ -27,7 +27,7 @@ class RunPreset:
 PRESETS: Mapping[str, Mapping[str, RunPreset]] = {
     "pcenet": {
         PAPER: RunPreset(),
-        "released": RunPreset({"lr": 2e-4, "degrade_frame": True}),
+        "released": RunPreset({"lr": 2e-4}),
         "small": RunPreset(
             {"steps": 7_500, "width": 16, "size": 160, "crop": None, "batch_size": 2, "views": 2}, {"ema": 0.998}
         ),

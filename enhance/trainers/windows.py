@@ -1,4 +1,4 @@
-"""Windows cut out of whole frames after they were degraded, where streams cut first and degrade then."""
+"""Windows cut out of frozen copies of whole frames, other ones in each step."""
 
 from __future__ import annotations
 

@@ -47,16 +47,16 @@ def test_without_sequences_an_image_has_one_copy_for_the_whole_run():
     assert not any(torch.equal(first[id_], later[id_]) for id_ in first.keys() & later.keys())
 
 
-def test_windows_are_cut_after_the_degradation():
-    trainer = tiny(degrade_frame=True, size=(64, 80), crop=48)
+def test_windows_are_cut_out_of_frozen_copies():
+    trainer = tiny(seq=False, size=(64, 80), crop=48)
     batch = first_batch(trainer)
-    assert batch.degraded.shape == (2, 2, 3, 80, 80)
+    assert batch.degraded.shape == (4, 3, 80, 80)
     cut = [cut_windows(batch, (64, 80), 48, number) for number in (0, 0, 1)]
-    assert cut[0].degraded.shape == (2, 2, 3, 48, 48)
+    assert cut[0].degraded.shape == (4, 3, 48, 48)
     assert torch.equal(cut[0].degraded, cut[1].degraded)
     assert not torch.equal(cut[0].degraded, cut[2].degraded)
     assert set(cut[0].mask.unique().tolist()) <= {0.0, 1.0}
-    same = replace(batch, degraded=batch.clean[:, None].repeat(1, 2, 1, 1, 1))
+    same = replace(batch, degraded=batch.clean[:, None].repeat(1, 2, 1, 1, 1))  # with views too
     for number in range(4):  # one geometry for image and views
         found = cut_windows(same, (64, 80), 48, number)
         assert torch.equal(found.degraded[:, 1], found.clean)
