@@ -236,7 +236,7 @@ class Degradation(nn.Module, ABC):
         if self.has_field_of_view:
             mask = (self.field_of_view(image) if mask is None else mask).to(device=image.device, dtype=dtype)
         own: Literal["fov"] | None = "fov" if self.settings.get("frame") == "fov" else None
-        place = own if frame is None else frame.to(device=image.device, dtype=torch.int64)
+        place = own if frame is None else frame.to(torch.int64)  # where it is: a host knows its own without waiting
         call = Call(image, parameters, packed, mask, largest, self.settings, place)
         tensors = (image, *parameters.values()) if mask is None else (image, mask, *parameters.values())
         gradients = torch.is_grad_enabled() and any(value.requires_grad for value in tensors)

@@ -30,7 +30,8 @@ class Call:
             work.
         settings: of the recipe.
         frame: (B, 4) int64, left, top, width and height in pixels of the rectangle that lengths and points refer to,
-            outside of which is black; "fov" for that around each mask, None for the whole image.
+            outside of which is black, on the image's device or the CPU; "fov" for that around each mask, None for the
+            whole image.
     """
 
     image: Tensor

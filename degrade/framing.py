@@ -18,7 +18,8 @@ from degrade.packing import Packed
 def in_frames(degrade: Callable[[Call], Tensor], call: Call) -> Tensor:
     """What a function that knows nothing of frames makes of a call that has them.
 
-    Images with frames of one size are degraded together. On a GPU the frames are read, which waits for it.
+    Images with frames of one size are degraded together. Frames that are on a GPU, as those of its masks are, are read,
+    which waits for it; frames that are given on the CPU cost no waiting.
 
     Args:
         degrade: from a call whose images are their frames to images of the same shape.
@@ -59,10 +60,12 @@ def _blackened(image: Tensor, mask: Tensor) -> Tensor:
 
 def _some(call: Call, indices: list[int], image: Tensor, mask: Tensor) -> Call:
     """The call for some of its samples."""
-    packed = call.packed
-    if packed is not None:
-        packed = Packed(packed.table, packed.rows[indices].contiguous(), packed.count)
-    parameters = {name: value[indices] for name, value in call.parameters.items()}
+    packed, parameters = call.packed, call.parameters
+    if len(indices) < len(call.image):
+        some = torch.tensor(indices).to(call.image.device, non_blocking=True)
+        if packed is not None:
+            packed = Packed(packed.table, packed.rows[some.to(packed.rows.device)].contiguous(), packed.count)
+        parameters = {name: value[some.to(value.device)] for name, value in parameters.items()}
     return replace(call, image=image, mask=mask, parameters=parameters, packed=packed, frame=None)
 
 

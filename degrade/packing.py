@@ -178,11 +178,11 @@ def pack(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) ->
 
 def _pack_on_device(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) -> Tensor:
     (device,) = {parameters[name].device for name in table.names if parameters[name].device.type != "cpu"}
-    parts, end = [], 0
+    parts, end, batch = [], 0, len(parameters[table.names[0]])
     for name, first, end, key in _spans(table, count):
         value = parameters[name].detach().to(device)
         if key:
             value = value.to(torch.int64).contiguous().view(torch.int32).view(torch.float32)
-        parts.append(value.to(torch.float32).reshape(len(value), end - first))
-    parts.append(parts[0].new_zeros(len(parts[0]), _width(table, count) - end))
+        parts.append(value.to(torch.float32).reshape(batch, end - first))
+    parts.append(parts[0].new_zeros(batch, _width(table, count) - end))
     return torch.cat(parts, dim=1)

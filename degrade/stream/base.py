@@ -216,7 +216,7 @@ class Stream(IterableDataset[Made], ABC):
                 for lane, some in zip(self._lanes, places(step), strict=True):
                     images.append(lane.images(some, decoded[begin : begin + len(some)], epoch, self.device))
                     begin += len(some)
-                batch = self._assemble(images)
+                batch = self._assemble(images).to(self.device, non_blocking=True)
             yield step, batch
 
     def __getstate__(self) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Lane:
         return Order(len(self.source), self._patches, self._seed, epoch, self.name, self._shuffle)
 
     def images(self, places: list[Place], decoded: list[Decoded], epoch: int, device: torch.device) -> Images:
-        """The samples at some places, once their images are decoded."""
+        """The samples at some places, once their images are decoded; keys are on the CPU, where one draws from them."""
         ids = [self._id(entry.index, place) for place, entry in zip(places, decoded, strict=True)]
         rounds = torch.tensor([place.round for place in places])
         keys = keyed.make_keys(self._seed, ids, epoch, rounds)
@@ -110,7 +110,7 @@ class Lane:
         samples = [self._geometry.window(sample, how) for sample, how in zip(samples, placings, strict=True)]
         maps = {name: self._stack(name, samples, ids) for name in samples[0]}
         image, mask = maps.pop("image"), maps.pop("mask")
-        return Images(image, mask, keys.to(device), ids, maps, parameters)
+        return Images(image, mask, keys, ids, maps, parameters)
 
     def parameters(self, ids: list[str], device: torch.device) -> dict[str, Tensor]:
         """The parameters that the source knows of some samples, (B, ...) each; empty where it knows none."""
