@@ -44,7 +44,7 @@ def cloud_images(
         mask: (B, 1, H, W).
         ones: (1, W).
         rows: the packed parameters, (B, columns).
-        out: (B, C, H, W).
+        out: (B, C, H, W), which may be `image`.
     """
     batch, channels, height, width = image.shape
     brightest = np.empty(channels, np.float32)
