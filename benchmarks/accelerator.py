@@ -12,7 +12,7 @@ from benchmarks import peers
 from benchmarks.peers import Absent, Call, Make
 from benchmarks.samples import fundus
 from benchmarks.timing import Row, measure
-from degrade import base
+from degrade.call import Call as ModelCall
 from degrade.models.fundus import sampling
 from degrade.packing import pack
 
@@ -40,7 +40,7 @@ def _chain(size: int, batch: int, rounds: int, device: str) -> list[Row]:
         fused = _fused(device)
         packed = pack(d.parameter_table, p, d.parameter_table.count(p)).to(image.device)
         most = sampling.largest(d.settings, size, size)
-        call = base.Call(image, p, packed, mask, lambda: most, d.settings)
+        call = ModelCall(image, p, packed, mask, lambda: most, d.settings)
         return lambda: fused(call)
 
     candidates: dict[str, Make] = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
-
 from benchmarks import accelerator, chain, gradients, noise, recipes, scaling, stages, streams, training
 from benchmarks.timing import Row
 
@@ -15,7 +13,7 @@ GROUPS = ("degrade", "noise", "stream", "train")
 
 
 def tables(what: str, compiled: bool = False) -> dict[str, Table]:
-    """The tables of one of `GROUPS`, titles to functions; those of a GPU only where there is one.
+    """The tables of one of `GROUPS` on the CPU, titles to functions.
 
     Args:
         what: one of `GROUPS`.
@@ -40,19 +38,18 @@ def tables(what: str, compiled: bool = False) -> dict[str, Table]:
         },
         "train": {"Waiting for the stream, small networks, 128 x 128": training.training},
     }
-    on_gpu: dict[str, dict[str, Table]] = {
-        "degrade": {
-            "On the GPU: Cofe-Net, type 111, batch 64, float32, per image": accelerator.chain,
-            "On the GPU: single stages, 512 x 512, batch 64, float32, per image": partial(
-                stages.stages, batch=64, device="cuda"
-            ),
-            "On the GPU: cost against pixels, batch 64": partial(scaling.pixels, batch=64, device="cuda"),
-            "On the GPU: cost against the batch, 256 x 256": partial(scaling.batches, device="cuda"),
-        },
-        "noise": {
-            "On the GPU: Poisson-Gaussian noise, 512 x 512 grey, batch 64, float32, per image": partial(
-                noise.noise, batch=64, threads=(1,), device="cuda"
-            )
-        },
+    return on_cpu[what]
+
+
+def on_gpu(device: str = "cuda") -> dict[str, Table]:
+    """The tables that only a GPU fills."""
+    per_image = "float32, per image"
+    return {
+        f"On the GPU: Cofe-Net, type 111, batch 64, {per_image}": partial(accelerator.chain, device=device),
+        f"On the GPU: single stages, 512 x 512, batch 64, {per_image}": partial(stages.stages, batch=64, device=device),
+        "On the GPU: cost against pixels, batch 64": partial(scaling.pixels, batch=64, device=device),
+        "On the GPU: cost against the batch, 256 x 256": partial(scaling.batches, device=device),
+        f"On the GPU: Poisson-Gaussian noise, 512 x 512 grey, batch 64, {per_image}": partial(
+            noise.noise, batch=64, threads=(1,), device=device
+        ),
     }
-    return on_cpu[what] | (on_gpu.get(what, {}) if torch.cuda.is_available() else {})

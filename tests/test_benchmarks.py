@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from benchmarks import (
     __main__,
     accelerator,
     chain,
+    gpu_report,
     gradients,
     machine,
     noise,
@@ -60,16 +62,34 @@ def test_every_table(name: str) -> None:
     assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("gpu", [False, True])
-def test_the_small_runs_are_all_that_the_command_prints(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    named = {
-        table.func if isinstance(table, partial) else table
-        for group in tables.GROUPS
-        for table in tables.tables(group).values()
-    }
-    run = {table.func for table, _ in SMALL.values() if isinstance(table, partial)}
-    assert named == run - (set() if gpu else {accelerator.chain})
+def test_the_small_runs_are_all_that_the_command_prints() -> None:
+    every = [*(table for group in tables.GROUPS for table in tables.tables(group).values()), *tables.on_gpu().values()]
+    named = {table.func if isinstance(table, partial) else table for table in every}
+    assert named == {table.func for table, _ in SMALL.values() if isinstance(table, partial)}
+
+
+def test_the_report_of_a_gpu(tmp_path: Path) -> None:
+    """Rehearsed on a CPU: the tests marked gpu are skipped, a table that fails is named, the others are there."""
+
+    def broken() -> list[Row]:
+        raise RuntimeError("no such kernel")
+
+    said: list[str] = []
+    some = {"noise": partial(noise.noise, 64, 2, (1,), 1), "broken": broken}
+    path = gpu_report.write(tmp_path / "out", some, said.append, ["-m", "gpu", "tests/degrade/test_phantom.py"])
+    text, kept = path.read_text(), json.loads(path.with_name("report.json").read_text())
+    assert said == ["pytest -m gpu", "noise", "broken"]
+    assert "RuntimeError: no such kernel" in text
+    assert "skipped" in kept["tests"]
+    assert "exit status 0" in kept["tests"]
+    assert len(kept["tables"]["noise"]) == 5
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so() -> None:
+    ended = CliRunner().invoke(__main__.main, ["gpu"])
+    assert ended.exit_code == 1
+    assert "no CUDA device" in ended.output
 
 
 @pytest.mark.slow
