@@ -2,6 +2,7 @@
 
 import degrade
 
+degraded = degrade.degrade(picture, "cofe-net", seed=0, id="left/01")  # Pillow, NumPy or a tensor: as it came
 d = degrade.recipe("cofe-net")
 degraded, parameters = d.sample(images, degrade.make_keys(seed=0, ids=names))
 """
@@ -12,6 +13,7 @@ from typing import Any
 from degrade import fov, models, phantom, stream
 from degrade.backends import backend
 from degrade.base import Degradation
+from degrade.entry import degrade
 from degrade.parameters import Parameters
 from degrade.recipes import RECIPES, recipe
 from degrade.rng.keyed import fold_in, make_keys
@@ -25,6 +27,7 @@ __all__ = [
     "SeqLC",
     "__version__",
     "backend",
+    "degrade",
     "fold_in",
     "fov",
     "make_keys",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from degrade.backend import Operation, Refusal, run
 from degrade.call import Call
-from degrade.checks import check_frame, check_image, check_values
+from degrade.checks import check_frame, check_image, check_values, plain
 from degrade.fov import reference as fov
 from degrade.framing import in_frames
 from degrade.isolation import check_storage, without_autocast
@@ -34,7 +34,8 @@ class Degradation(nn.Module, ABC):
 
     Images are float tensors (B, C, H, W) in [0, 1], C = 1 or 3, H and W at least 32, on any device; the result has
     their shape and type. float16 and bfloat16 are computed in float32. Nothing given is ever changed. Calls leave
-    no trace in the module: the parameters of a call are what `sample` returns.
+    no trace in the module: the parameters of a call are what `sample` returns. Subclasses of Tensor (MONAI's
+    MetaTensor, torchvision's tv_tensors) are taken, and give plain tensors; `degrade.degrade` keeps them.
 
     Args:
         name: what the recipe is called.
@@ -67,11 +68,11 @@ class Degradation(nn.Module, ABC):
 
     # the interface
 
-    def draw(self, keys: Tensor, height: int, width: int) -> Parameters:
+    def draw(self, keys: keyed.Keys, height: int, width: int) -> Parameters:
         """Draw the parameters of one degradation per key.
 
         Args:
-            keys: (B,) int64, from `make_keys`.
+            keys: (B,) int64, from `make_keys`; or a list of ids, for `make_keys(0, ids)`.
             height, width: of the images, in pixels. Only their ratio matters, and not even that for recipes
                 whose frame is the field of view, a square.
 
@@ -79,6 +80,7 @@ class Degradation(nn.Module, ABC):
             names to tensors, (B, ...) each, on the keys' device. They are drawn on the CPU: keys on a GPU are copied
             there, which waits for the GPU.
         """
+        keys = keyed.as_keys(keys)
         if keys.ndim != 1 or keys.dtype != torch.int64:
             raise ValueError(f"keys must be int64 of shape (B,); got {keys.dtype} of shape {tuple(keys.shape)}")
         check_storage(keys)
@@ -118,17 +120,18 @@ class Degradation(nn.Module, ABC):
         if parameters is None:
             raise TypeError("apply needs parameters, as draw returns them; to draw and apply, call the module itself")
         self._check_image(image, mask, frame)
+        image, mask = plain(image), plain(mask)
         with without_autocast(image.device):
             return self._degrade(image, *self._checked(parameters, image), mask, frame)
 
-    def forward(self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, keys: keyed.Keys | None = None, mask: Tensor | None = None) -> Tensor:
         """Degrade a batch: `sample` without the parameters."""
         return self.sample(image, keys, mask)[0]
 
     def sample(
         self,
         image: Tensor,
-        keys: Tensor | None = None,
+        keys: keyed.Keys | None = None,
         mask: Tensor | None = None,
         frame: Tensor | None = None,
     ) -> tuple[Tensor, Parameters]:
@@ -136,8 +139,9 @@ class Degradation(nn.Module, ABC):
 
         Args:
             image: (B, C, H, W) in [0, 1].
-            keys: (B,) int64, one per sample, from `make_keys`; if not given, from torch's global generator. Keys on
-                the CPU cost no waiting for a GPU.
+            keys: (B,) int64, one per sample, from `make_keys`; or a list of ids, names or whole numbers, for
+                `make_keys(0, ids)`; if not given, from torch's global generator. Keys on the CPU cost no waiting for
+                a GPU.
             mask: (B, 1, H, W), 1 inside the field of view; estimated from the image if not given.
             frame: see `apply`.
 
@@ -145,8 +149,8 @@ class Degradation(nn.Module, ABC):
             the degraded images, and the parameters, on the images' device, that `apply` makes them again from.
         """
         self._check_image(image, mask, frame)
-        if keys is None:
-            keys = keyed.random_keys(image.shape[0])
+        image, mask = plain(image), plain(mask)
+        keys = keyed.random_keys(image.shape[0]) if keys is None else keyed.as_keys(keys)
         if keys.shape != image.shape[:1]:
             raise ValueError(f"keys has shape {tuple(keys.shape)} for {image.shape[0]} images; give one key per image")
         height, width = image.shape[-2:]
@@ -266,7 +270,7 @@ class Degradation(nn.Module, ABC):
         if not isinstance(parameters, Mapping):
             raise TypeError(f"parameters must be a dictionary, as draw returns it; got {type(parameters).__name__}")
         count = self.parameter_table.check_shapes(parameters, image.shape[0])
-        parameters = {name: parameters[name] for name in self.parameter_table.names}
+        parameters = {name: plain(parameters[name]) for name in self.parameter_table.names}
         for value in parameters.values():
             check_storage(value)
         packed = pack(self.parameter_table, parameters, count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from degrade.isolation import check_storage
 from degrade.ops.constants import SMALLEST_SIDE
+
+Given = TypeVar("Given", Tensor, Tensor | None)
 
 _LARGEST_FRAME = 8  # times the longer side of the image
 
@@ -25,7 +27,7 @@ def check_image(kind: str, image: Tensor, channels: tuple[int, ...], mask: Tenso
     """
     if not isinstance(image, Tensor) or not image.is_floating_point():
         got = image.dtype if isinstance(image, Tensor) else type(image).__name__
-        raise TypeError(f"{kind} takes a float tensor in [0, 1], got {got}; degrade.images.image_io.to_float converts")
+        raise TypeError(f"{kind} takes a float tensor in [0, 1], got {got}; degrade.degrade takes images of any kind")
     check_storage(image)
     if image.ndim != 4 or image.shape[1] not in channels or min(image.shape[-2:]) < SMALLEST_SIDE:
         raise ValueError(
@@ -34,6 +36,11 @@ def check_image(kind: str, image: Tensor, channels: tuple[int, ...], mask: Tenso
         )
     if mask is not None and mask.shape != (image.shape[0], 1, *image.shape[-2:]):
         raise ValueError(f"mask must be (B, 1, H, W) for images {tuple(image.shape)}; got {tuple(mask.shape)}")
+
+
+def plain(image: Given) -> Given:
+    """The same tensor without its subclass, whose own rules for indexing and stacking are not those of tensors."""
+    return image.as_subclass(Tensor) if isinstance(image, Tensor) and type(image) is not Tensor else image
 
 
 def check_frame(frame: Tensor, image: Tensor) -> None:

@@ -75,15 +75,17 @@ RECIPES: Mapping[str, Preset] = {
 }
 
 
-def recipe(name_or_toml: str | os.PathLike[str], **overrides: Any) -> Degradation:
+def recipe(name_or_toml: Degradation | str | os.PathLike[str], **overrides: Any) -> Degradation:
     """The degradation of a named recipe, or of a recipe in TOML.
 
     Args:
-        name_or_toml: a name from `RECIPES`; a path ending in .toml; or the text of a TOML recipe.
+        name_or_toml: a name from `RECIPES`; a path ending in .toml; the text of a TOML recipe; or a degradation, which
+            is returned as it is.
         overrides: settings that differ: a number is fixed, a pair is drawn uniformly per sample.
 
     Raises:
         ValueError: for unknown names (with the closest one) and values that are not allowed.
+        TypeError: for anything else, and settings for a degradation that is made already.
 
     >>> recipe("cofe-net", type="111", brightness=0.8, spot_count=(0, 3)).settings["spot_count"]
     (0.0, 3.0)
@@ -91,6 +93,13 @@ def recipe(name_or_toml: str | os.PathLike[str], **overrides: Any) -> Degradatio
     Traceback (most recent call last):
     ValueError: unknown recipe 'cofenet'; did you mean cofe-net?
     """
+    if isinstance(name_or_toml, Degradation):
+        if overrides:
+            raise TypeError(f"settings ({', '.join(overrides)}) go with a recipe's name, not with a {name_or_toml}")
+        return name_or_toml
+    if not isinstance(name_or_toml, (str, os.PathLike)):
+        kind = type(name_or_toml).__name__
+        raise TypeError(f"a recipe is a name ({', '.join(RECIPES)}), TOML, its path or a degradation; got {kind}")
     text = os.fspath(name_or_toml)
     settings: dict[str, Any] = {}
     if isinstance(name_or_toml, os.PathLike) or text.endswith(".toml"):

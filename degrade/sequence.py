@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor, nn
 
 from degrade.base import Degradation
+from degrade.checks import plain
 from degrade.parameters import Parameters
+from degrade.recipes import recipe
 from degrade.rng import keyed
 
 
@@ -20,38 +24,36 @@ class SeqLC(nn.Module):
     `make_keys(..., view=k)`: view 0 for the key itself.
 
     Args:
-        degradation: what makes the views.
+        degradation: what makes the views: a `Degradation`, or what `degrade.recipe` takes.
         views: K, at least 1.
 
     >>> import degrade
     >>> image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 2), 64)
     >>> keys = degrade.make_keys(0, ["a", "b"])
-    >>> d = degrade.recipe("pce-net")
-    >>> views = SeqLC(d, views=4)(image, keys, mask)
+    >>> views = SeqLC("pce-net", views=4)(image, keys, mask)
     >>> views.shape
     torch.Size([2, 4, 3, 64, 64])
-    >>> torch.equal(views[:, 2], d(image, degrade.make_keys(0, ["a", "b"], view=2), mask))
+    >>> torch.equal(views[:, 2], degrade.recipe("pce-net")(image, degrade.make_keys(0, ["a", "b"], view=2), mask))
     True
     """
 
-    def __init__(self, degradation: Degradation, views: int = 4) -> None:
+    def __init__(self, degradation: Degradation | str | os.PathLike[str], views: int = 4) -> None:
         super().__init__()
         if views < 1:
             raise ValueError(f"views = {views}: at least 1")
-        self.degradation = degradation
+        self.degradation = recipe(degradation)
         self.views = views
 
-    def forward(self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, keys: keyed.Keys | None = None, mask: Tensor | None = None) -> Tensor:
         """(B, C, H, W), (B,), (B, 1, H, W) -> (B, K, C, H, W)."""
         return self.sample(image, keys, mask)[0]
 
     def sample(
-        self, image: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
+        self, image: Tensor, keys: keyed.Keys | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Parameters]:
         """As `Degradation.sample`: the views (B, K, C, H, W), and their parameters (B, K, ...)."""
-        batch = image.shape[0]
-        if keys is None:
-            keys = keyed.random_keys(batch, image.device)
+        image, mask, batch = plain(image), plain(mask), image.shape[0]
+        keys = keyed.random_keys(batch) if keys is None else keyed.as_keys(keys)
         keys = keyed.view_keys(keys[:, None], torch.arange(self.views, device=keys.device)).flatten()
         mask = self.degradation.field_of_view(image) if mask is None else mask
         repeated, masks = (tensor.repeat_interleave(self.views, dim=0) for tensor in (image, mask))

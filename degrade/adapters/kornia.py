@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor
 
 from degrade.base import Degradation
+from degrade.recipes import recipe as open_recipe
 from degrade.rng import keyed
 
 
@@ -19,23 +21,28 @@ class KorniaDegradation(IntensityAugmentationBase2D):
     clamp after augmentations that leave it.
 
     Args:
-        recipe: the degradation.
+        recipe: a `Degradation`, or what `degrade.recipe` takes: a name, TOML or its path.
         p: the share of samples that are degraded.
         same_on_batch: one draw, noise included, for all samples of a batch.
         keepdim: return (C, H, W) for (C, H, W).
 
     >>> import torch
-    >>> import degrade
-    >>> augment = KorniaDegradation(degrade.recipe("cofe-net"))
+    >>> augment = KorniaDegradation("cofe-net")
     >>> image = torch.rand(2, 3, 64, 64)
     >>> degraded = augment(image)
     >>> torch.equal(degraded, augment(image, params=augment._params))
     True
     """
 
-    def __init__(self, recipe: Degradation, p: float = 1.0, same_on_batch: bool = False, keepdim: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: Degradation | str | os.PathLike[str],
+        p: float = 1.0,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
-        self.recipe = recipe
+        self.recipe = open_recipe(recipe)
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> dict[str, Tensor]:
         """The parameters of the samples of a batch (B, C, H, W)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from degrade.base import Degradation
 from degrade.images import image_io, pil
+from degrade.recipes import recipe as open_recipe
 from degrade.rng import keyed
 
 try:
@@ -27,12 +29,12 @@ class TorchvisionDegradation(v2.Transform):  # type: ignore[misc]
     its own draw. Keys come from torch's global generator; field of view masks are estimated.
 
     Args:
-        recipe: the degradation.
+        recipe: a `Degradation`, or what `degrade.recipe` takes: a name, TOML or its path.
     """
 
-    def __init__(self, recipe: Degradation) -> None:
+    def __init__(self, recipe: Degradation | str | os.PathLike[str]) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.recipe = open_recipe(recipe)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """A key for each image of the first input that has some."""

@@ -27,6 +27,9 @@ from degrade.ops.constant import constant
 from degrade.ops.gaussian import gaussian
 from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, Words, signed, stream_words
 
+Keys = Tensor | Sequence[str] | Sequence[int]
+"""Keys (B,) as `make_keys` returns them; or ids, names or whole numbers, which stand for `make_keys(0, ids)`."""
+
 _MASK = 0xFFFFFFFF
 
 _PHILOX = Operation("rng.philox", cpu="degrade.rng.cpu:philox")
@@ -189,6 +192,20 @@ def view_keys(keys: Tensor, view: int | Tensor) -> Tensor:
         return fold_in(keys, view) if view else keys
     view = view.to(device=keys.device, dtype=torch.int64)
     return torch.where(view == 0, keys, fold_in(keys, view))
+
+
+def as_keys(keys: Keys) -> Tensor:
+    """Int64 keys as they are, and the keys of ids: `make_keys(0, ids)`.
+
+    Raises:
+        TypeError: neither a tensor nor a list or tuple of names and whole numbers.
+    """
+    if isinstance(keys, Tensor):
+        return keys.as_subclass(Tensor)
+    if not isinstance(keys, (list, tuple)):
+        got = f"{type(keys).__name__} {keys!r:.80}"
+        raise TypeError(f"keys must be an int64 tensor, as made by make_keys, or a list of ids; got {got}")
+    return make_keys(0, keys)
 
 
 def random_keys(batch: int, device: torch.device | str = "cpu") -> Tensor:
