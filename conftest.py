@@ -7,8 +7,11 @@ from importlib.util import find_spec
 import torch
 
 collect_ignore_glob = ["degrade/xray.py", "degrade/image_io.py"]  # old names, which warn
-if not find_spec("torchvision"):
-    collect_ignore_glob.append("degrade/adapters/torchvision.py")
+collect_ignore_glob += [
+    f"degrade/adapters/{library}.py"
+    for library in ("albumentations", "monai", "torchio", "torchvision")
+    if not find_spec(library)
+]
 if not find_spec("triton"):
     collect_ignore_glob += ["degrade/rng/gpu.py", "degrade/models/*/gpu*.py"]
 if not find_spec("numba"):

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from degrade.base import Degradation
@@ -78,58 +79,58 @@ def degrade(
     >>> degraded.shape, degraded.dtype, parameters["eta"].shape
     ((64, 80, 3), dtype('uint8'), torch.Size([1]))
     """
-    given, layout = _read(image)
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        pil.check_returnable(image)
+    given: Any = pil.to_tensor(image) if isinstance(image, Image.Image) else image
+    layout = _layout(given)
     keys = keyed.make_keys(seed, _ids(id, given, layout))
-    degraded, parameters = sample_as_given(given, open_recipe(recipe), keys, layout)
-    made = _write(degraded, image)
+    made, parameters = sample_as_given(given, open_recipe(recipe), keys, layout)
+    if isinstance(image, Image.Image):
+        made = pil.from_tensor(made, image)
     return (made, parameters) if return_parameters else made
 
 
-def sample_as_given(image: Tensor, recipe: Degradation, keys: Tensor, layout: str) -> tuple[Tensor, Parameters]:
-    """`recipe.sample` of a tensor of any layout (see `degrade.layouts`) and depth, which the result has too.
+def sample_as_given(image: Any, recipe: Degradation, keys: Tensor, layout: str) -> tuple[Any, Parameters]:
+    """`recipe.sample` of an array or a tensor of any layout and depth, which the result has too.
 
     Args:
         image: uint8, uint16, or floating point in [0, 1].
         recipe: what degrades it.
         keys: (B,) int64, B = 1 for one image.
-        layout: of `image`.
+        layout: of `image`, one of `degrade.layouts.LAYOUTS`.
     """
-    batch = to_batch(image.as_subclass(Tensor), layout)
+    pixels = _pixels(image)
+    batch = to_batch(pixels, layout)
     dtype = batch.dtype if batch.is_floating_point() else torch.float32
     degraded, parameters = recipe.sample(image_io.to_float(batch, dtype).contiguous(), keys)
-    if not image.is_floating_point():
-        degraded = image_io.to_integer(degraded, bits=8 * image.dtype.itemsize)
-    return from_batch(degraded, layout), parameters
+    if not pixels.is_floating_point():
+        degraded = image_io.to_integer(degraded, bits=8 * pixels.dtype.itemsize)
+    made = from_batch(degraded, layout)
+    if isinstance(image, np.ndarray):
+        return np.ascontiguousarray(made.detach().numpy()).astype(image.dtype, copy=False), parameters
+    return _like(made, image), parameters
 
 
-def _read(image: Any) -> tuple[Tensor, str]:
-    """The pixels of what was given, in memory that is not changed, and their layout."""
-    from PIL import Image
-
-    if isinstance(image, Image.Image):
-        pil.check_returnable(image)
-        return pil.to_tensor(image), "CHW"
-    if isinstance(image, Tensor):
-        return image.as_subclass(Tensor), layout_of(image.shape, "tensor", channels_first=True)
-    if not isinstance(image, np.ndarray):
+def _layout(image: Any) -> str:
+    if not isinstance(image, (np.ndarray, Tensor)):
         raise TypeError(f"image must be a Pillow picture, a NumPy array or a tensor; got {type(image).__name__}")
+    first = isinstance(image, Tensor)
+    return layout_of(image.shape, "tensor" if first else "array", channels_first=first)
+
+
+def _pixels(image: NDArray[Any] | Tensor) -> Tensor:
+    """The pixels as a plain tensor, which must not be changed."""
+    if isinstance(image, Tensor):
+        return image.as_subclass(Tensor)
     native = image.dtype.newbyteorder("=")
     if native not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         raise TypeError(f"image must be uint8, uint16 or floating point in [0, 1]; got {image.dtype}")
-    own = np.array(image, dtype=native, order="C", subok=False)
-    return torch.from_numpy(own), layout_of(image.shape, "array", channels_first=False)
+    return torch.from_numpy(np.array(image, dtype=native, order="C", subok=False))
 
 
-def _write(degraded: Tensor, like: Any) -> Any:
-    """Pixels as what `like` is."""
-    if isinstance(like, np.ndarray):
-        return np.ascontiguousarray(degraded.detach().numpy()).astype(like.dtype, copy=False)
-    if not isinstance(like, Tensor):
-        return pil.from_tensor(degraded, like)
-    return like_tensor(degraded, like)
-
-
-def like_tensor(degraded: Tensor, like: Tensor) -> Tensor:
+def _like(degraded: Tensor, like: Tensor) -> Tensor:
     """A tensor as an object of another one's subclass, with copies of its attributes (MONAI's meta data, for one)."""
     if type(like) in (Tensor, nn.Parameter):
         return degraded

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
+LIBRARIES = "albumentations|monai|torchio|torchvision"  # of adapters; the tests can do without them
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
 
 
@@ -20,12 +21,13 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         try:
             exec(compile(block, f"{page.name}, block {number}", "exec"), names)
         except ModuleNotFoundError as error:
-            if "torchvision" not in str(error):  # the only package that the tests cannot have
+            library = re.search(f"needs ({LIBRARIES})", str(error), re.IGNORECASE)
+            if library is None:
                 raise
-            lacking.append(number)
+            lacking.append(f"{number} ({library[1]})")
     assert names
     if lacking:
-        pytest.skip(f"blocks {lacking} need torchvision; the others ran")
+        pytest.skip(f"blocks whose library is not installed: {', '.join(lacking)}; the others ran")
 
 
 def test_there_are_pages_with_code() -> None:

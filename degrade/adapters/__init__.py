@@ -1,4 +1,4 @@
-"""The degradations as other libraries' transforms: `degrade.adapters.kornia` and `degrade.adapters.torchvision`.
+"""The degradations as transforms of kornia, torchvision, MONAI, TorchIO and albumentations: a module each.
 
-Each module imports its library, so neither is imported here.
+Each module imports its library, so none is imported here.
 """

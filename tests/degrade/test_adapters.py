@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -63,9 +64,20 @@ def test_kornia_gradients_reach_the_image(images):
     assert bool(image.grad.abs().sum() > 0)
 
 
-def test_degrade_imports_neither_kornia_nor_torchvision():
-    code = "import degrade, sys; assert not {'kornia', 'torchvision'} & set(sys.modules), 'imported'"
+def test_degrade_imports_none_of_the_libraries():
+    libraries = ["kornia", "torchvision", "monai", "torchio", "albumentations", "matplotlib"]
+    code = f"import degrade, sys; assert not set({libraries}) & set(sys.modules), 'imported'"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("library", ["torchvision", "monai", "torchio", "albumentations"])
+def test_adapters_say_what_to_install(library, monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith((f"{library}.", f"degrade.adapters.{library}")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    with pytest.raises(ModuleNotFoundError, match=f"pip install {library}"):
+        importlib.import_module(f"degrade.adapters.{library}")
 
 
 def test_torchvision_keeps_types_and_passes_masks_through(images):
@@ -95,13 +107,3 @@ def test_torchvision_keeps_types_and_passes_masks_through(images):
     assert isinstance(out["image"], tv_tensors.Image)
     assert torch.equal(out["mask"], sample["mask"].flip(-1))
     assert out["label"] == 3
-
-
-def test_torchvision_says_what_to_install():
-    try:
-        import torchvision  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(ModuleNotFoundError, match="pip install torchvision"):
-            import degrade.adapters.torchvision  # noqa: F401
-    else:
-        pytest.skip("torchvision is installed")
