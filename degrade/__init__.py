@@ -15,6 +15,7 @@ from degrade.backends import backend
 from degrade.base import Degradation
 from degrade.entry import degrade
 from degrade.parameters import Parameters
+from degrade.pictures import show
 from degrade.recipes import RECIPES, recipe
 from degrade.rng.keyed import fold_in, make_keys
 from degrade.sequence import SeqLC
@@ -34,6 +35,7 @@ __all__ = [
     "models",
     "phantom",
     "recipe",
+    "show",
     "stream",
 ]
 

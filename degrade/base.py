@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from degrade.backend import Operation, Refusal, run
 from degrade.call import Call
 from degrade.checks import check_frame, check_image, check_values, plain
+from degrade.display import recipe_html
 from degrade.fov import reference as fov
 from degrade.framing import in_frames
 from degrade.isolation import check_storage, without_autocast
@@ -197,6 +198,9 @@ class Degradation(nn.Module, ABC):
         table = self.settings_table
         changed = (f"{k}={v}" for k, v in self.settings.items() if v != table[k].read(k, table[k].default))
         return ", ".join([repr(self.name), *changed])
+
+    def _repr_html_(self) -> str:
+        return recipe_html(self.name, self.citation, self.settings_table, self.settings)
 
     @property
     def operations(self) -> tuple[Operation, ...]:

@@ -113,6 +113,15 @@ def sample_as_given(image: Any, recipe: Degradation, keys: Tensor, layout: str) 
     return _like(made, image), parameters
 
 
+def to_floats(image: Any) -> Tensor:
+    """Images of any kind that `degrade` takes, and Pillow pictures of any mode, as floats (B, C, H, W) in [0, 1]."""
+    from PIL import Image
+
+    given = pil.to_tensor(image) if isinstance(image, Image.Image) else image
+    layout = _layout(given)
+    return image_io.to_float(to_batch(_pixels(given), layout))
+
+
 def _layout(image: Any) -> str:
     if not isinstance(image, (np.ndarray, Tensor)):
         raise TypeError(f"image must be a Pillow picture, a NumPy array or a tensor; got {type(image).__name__}")

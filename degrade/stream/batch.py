@@ -5,17 +5,24 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor
 
+from degrade.display import MOST_ROWS, Tile, sheet, sheet_html, type_words
 from degrade.parameters import Parameters
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Self = TypeVar("Self", bound="Record")
 
+_THUMBNAIL = 128  # pixels
+_NAMES = 4
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Record:
     """A dataclass of tensors: the methods that all batches share."""
 
@@ -32,11 +39,40 @@ class Record:
         for entry in fields(self):
             yield from _tensors(getattr(self, entry.name))
 
+    def show(self, size: int = 192) -> Image:
+        """The first eight samples as a picture: images side by side, with ids and types under them.
+
+        Args:
+            size: of each image, pixels.
+        """
+        rows, last = self._shown()
+        return sheet(rows, size, last)
+
+    def __repr__(self) -> str:
+        parts = (f"{entry.name}={_short(getattr(self, entry.name))}" for entry in fields(self))
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        rows, last = self._shown()
+        return sheet_html(repr(self), rows, _THUMBNAIL, last)
+
+    def _shown(self) -> tuple[list[list[Tile]], str]:
+        """The rows that are shown, and what is said of the others."""
+        rows, count = self._rows(MOST_ROWS), self._count()
+        return rows, f"and {count - len(rows)} more" if count > len(rows) else ""
+
+    def _rows(self, most: int) -> list[list[Tile]]:
+        """The tiles of at most so many samples."""
+        raise NotImplementedError
+
+    def _count(self) -> int:
+        raise NotImplementedError
+
     def _each(self: Self, function: Callable[[Tensor], Tensor]) -> Self:
         return replace(self, **{entry.name: _map(getattr(self, entry.name), function) for entry in fields(self)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Samples(Record):
     """A batch whose fields all have one entry per sample: it can be indexed like a tensor."""
 
@@ -62,8 +98,11 @@ class Samples(Record):
     def __len__(self) -> int:
         return len(self.__dict__["ids"])
 
+    def _count(self) -> int:
+        return len(self)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Batch(Samples):
     """Pairs of clean and degraded images.
 
@@ -86,8 +125,18 @@ class Batch(Samples):
     ids: list[str]
     maps: dict[str, Tensor] = field(default_factory=dict)
 
+    def _rows(self, most: int) -> list[list[Tile]]:
+        rows = []
+        for number, id_ in enumerate(self.ids[:most]):
+            views = self.degraded[number].reshape(-1, *self.clean.shape[1:])
+            rows.append([Tile(id_, self.clean[number])])
+            for view, image in enumerate(views):
+                words = _types(self.parameters, number, view) or "degraded"
+                rows[-1].append(Tile(f"view {view}: {words}" if len(views) > 1 else words, image))
+        return rows
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Images(Samples):
     """Images of one source, real ones or such that the stream has degraded.
 
@@ -107,21 +156,61 @@ class Images(Samples):
     maps: dict[str, Tensor] = field(default_factory=dict)
     parameters: Parameters = field(default_factory=dict)
 
+    def _rows(self, most: int) -> list[list[Tile]]:
+        captions = (": ".join(filter(None, (id_, _types(self.parameters, n)))) for n, id_ in enumerate(self.ids[:most]))
+        return [[Tile(caption, image)] for caption, image in zip(captions, self.image[:most], strict=True)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class UnpairedBatch(Record):
     """As many images of low quality as of high quality, unrelated to each other."""
 
     low: Images
     high: Images
 
+    def _rows(self, most: int) -> list[list[Tile]]:
+        pairs = zip(self.low._rows(most), self.high._rows(most), strict=True)
+        return [[*_named("low", low), *_named("high", high)] for low, high in pairs]
 
-@dataclass(frozen=True)
+    def _count(self) -> int:
+        return len(self.low)
+
+
+@dataclass(frozen=True, repr=False)
 class MixedBatch(Record):
     """Pairs, and images without a clean counterpart."""
 
     labelled: Batch
     unlabelled: Images
+
+    def _rows(self, most: int) -> list[list[Tile]]:
+        labelled = self.labelled._rows((most + 1) // 2)
+        unlabelled = self.unlabelled._rows(most - len(labelled))
+        return labelled + [_named("unlabelled", row) for row in unlabelled]
+
+    def _count(self) -> int:
+        return len(self.labelled) + len(self.unlabelled)
+
+
+def _named(name: str, row: list[Tile]) -> list[Tile]:
+    return [Tile(f"{name}: {tile.caption}", tile.image) for tile in row]
+
+
+def _types(parameters: Parameters, sample: int, view: int = 0) -> str:
+    """The stages that acted, in words; empty for models without types."""
+    return type_words(int(parameters["type"][sample].flatten()[view])) if "type" in parameters else ""
+
+
+def _short(value: Any) -> str:
+    """A field in a few words: shapes of tensors, the first and the number of many names."""
+    if isinstance(value, Tensor):
+        place = "" if value.device.type == "cpu" else f" on {value.device}"
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}{place}"
+    if isinstance(value, (dict, list)):
+        names = [*map(str, value)]
+        shown = ", ".join(names[:_NAMES]) + (f", ... {len(names)} in all" if len(names) > _NAMES else "")
+        return f"[{shown}]"
+    return repr(value)
 
 
 def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
