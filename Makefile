@@ -56,3 +56,4 @@ pictures: $(VENV)/installed
 	$(BIN)/degrade preview "phantom:cornea?count=2&size=384" docs/pictures/cornea.png --recipe cornea \
 		--size 150 --views 3 --seed 3
 	$(BIN)/degrade check x-bdcnn --plot docs/pictures/x-bdcnn-check.png
+	$(BIN)/python docs/make_retina.py

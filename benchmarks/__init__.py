@@ -1,1 +1,1 @@
-"""One command, `python -m benchmarks`, prints every table of figures in the README."""
+"""One command, `python -m benchmarks`, prints every table of figures in docs/benchmarks.md."""
