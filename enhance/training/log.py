@@ -1,4 +1,4 @@
-"""Log of a run: log.jsonl, a progress bar, and TensorBoard events as an option."""
+"""Log of a run: log.jsonl, a progress bar or a line a minute, and TensorBoard events as an option."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from torch import Tensor
 from tqdm import tqdm
 
 from degrade.files import write_bytes
 from degrade.text import LARGEST_LINE, TextError, convert, parse_json
+from enhance.training.outlook import end
 
 FILE = "log.jsonl"
+IN_BAR, IN_LINES = 2.0, 60.0
+"""Seconds after which the loss is shown anew, in a bar and in lines: reading it waits for a GPU."""
 _NO_NUMBER = re.compile(rb"-?\b(?:NaN|Infinity)\b")  # in logs of older versions
 
 
@@ -34,7 +39,7 @@ class Log:
         active: whether this process writes.
         step: number of steps done: lines of later steps, from a killed process, are dropped.
         steps: number of steps of the whole run.
-        bar: show a progress bar where the terminal can, and print validations.
+        bar: show a progress bar where the terminal can, else print a line a minute, and print validations.
         tensorboard: write events to RUN/tensorboard too.
     """
 
@@ -42,6 +47,9 @@ class Log:
         self._events = _events(run, step) if tensorboard and active else None
         self._visible = bar and active and sys.stderr is not None
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=None if self._visible else True)
+        self._step, self._steps = step, steps
+        self._shown, self._shown_step = time.monotonic(), step
+        self._rate = ""
         self._file = None
         if active:
             keep_until(run / FILE, step)
@@ -50,8 +58,7 @@ class Log:
     def training(self, line: dict[str, Any]) -> None:
         """Write a line about the steps since the last one: losses, learning rates, time."""
         self._write(line)
-        rate = f"{line['images_per_second']:.1f} images/s, {line['waiting']:.0%} waiting for data"
-        self._show(lambda: self._bar.set_postfix_str(rate))
+        self._rate = f", {line['images_per_second']:.1f} images/s, {line['waiting']:.0%} waiting for data"
         self._scalars(line["step"], {**_named("loss", line["losses"]), **_named("rate", line["rates"])})
 
     def validation(self, line: dict[str, Any]) -> None:
@@ -68,9 +75,20 @@ class Log:
         """Print to stderr, above the progress bar."""
         self._show(lambda: tqdm.write(text, file=sys.stderr))
 
-    def advance(self) -> None:
-        """Move the progress bar by one step."""
+    def advance(self, losses: Mapping[str, Tensor]) -> None:
+        """Count a step: the bar moves, and its losses are shown now and then, in a line where there is no bar."""
+        self._step += 1
         self._show(self._bar.update)
+        now, in_lines = time.monotonic(), self._bar.disable
+        if not self._visible or now - self._shown < (IN_LINES if in_lines else IN_BAR):
+            return
+        text = f"{_main(losses)}{self._rate}"
+        if in_lines:
+            left = (now - self._shown) / (self._step - self._shown_step) * (self._steps - self._step)
+            self.say(f"step {self._step:,} of {self._steps:,}: {text}; ends {end(left)}")
+        else:
+            self._show(lambda: self._bar.set_postfix_str(text))
+        self._shown, self._shown_step = now, self._step
 
     def close(self) -> None:
         """Close the files."""
@@ -136,6 +154,12 @@ def _lines(file: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
             except TextError:
                 continue
             yield line, raw
+
+
+def _main(losses: Mapping[str, Tensor]) -> str:
+    """What the enhancing network minimizes, `total` or `generator` or else the first loss, as "loss 0.123"."""
+    name = next((name for name in ("total", "generator") if name in losses), next(iter(losses), None))
+    return "no loss" if name is None else f"loss {float(losses[name]):.4g}"
 
 
 def _named(group: str, values: dict[str, float]) -> dict[str, float]:

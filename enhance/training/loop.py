@@ -30,7 +30,7 @@ from enhance.training.meter import Meter
 from enhance.training.options import Options
 from enhance.training.outlook import Outlook
 from enhance.training.processes import ElsewhereError, RunError, first_only, settled, team
-from enhance.training.progress import Progress, open_stream, save, start
+from enhance.training.progress import Progress, announcement, open_stream, save, start
 from enhance.training.rundir import check_folder, check_sources
 from enhance.training.updates import FabricUpdater
 from enhance.training.validation import Validation, is_better
@@ -100,6 +100,7 @@ def train(
         progress = start(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
         log = Log(run, fabric.is_global_zero, progress.step, trainer.config.steps, options.bar, options.tensorboard)
         stack.callback(log.close)
+        log.say(announcement(trainer, stream, fabric))
         if resume:
             log.say(f"Going on from step {progress.step}" if progress.step else "Beginning: the run has no step yet")
         loop = _Loop(run, trainer, average, stream, validation, log, fabric, options, interruption, progress)
@@ -147,8 +148,7 @@ class _Loop:
         self._meter = Meter(fabric, trainer.config.batch_size * fabric.world_size)
         self._batches = self._meter.timed(_endless(stream))
         self.step = self.saved = progress.step
-        slow = fabric.device.type == "cpu" and fabric.is_global_zero
-        self._outlook = Outlook(progress.step, trainer.config.steps) if slow else None
+        self._outlook = Outlook(progress.step, trainer.config.steps, slow=fabric.device.type == "cpu")
 
     def run(self) -> None:
         """Make all remaining steps; every process stops after the same one."""
@@ -161,7 +161,7 @@ class _Loop:
             if failed:
                 self._fail(problem, signal)
             self._one_step(batch)
-            if self._outlook is not None and (line := self._outlook.line(self.step)):
+            if line := self._outlook.line(self.step):
                 self._log.say(line)
             last = self.step == steps
             validating = self._validation is not None and (last or self.step % self._options.validate_every == 0)
@@ -193,7 +193,7 @@ class _Loop:
         if self._average is not None:
             update_average(self._average, trainer.enhancer, min(options.ema, self.step / (self.step + 10)))
         self._meter.add(self.step, losses)
-        self._log.advance()
+        self._log.advance(losses)
 
     def _validate(self) -> None:
         assert self._validation is not None

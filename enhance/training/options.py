@@ -86,7 +86,7 @@ class Options:
         0.0, "Augmentation: factor of the good images' color saturation, up to so much below and above 1.", **_JITTER
     )
     tensorboard: bool = option(False, "Write TensorBoard's events too, to RUN/tensorboard.")
-    bar: bool = option(True, "Show a progress bar where the terminal can.")
+    bar: bool = option(True, "Show a progress bar where the terminal can, else a line a minute.")
 
     def __post_init__(self) -> None:
         for one in options_of(type(self)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import distributed
 
 from degrade.stream.base import Stream
@@ -65,6 +66,22 @@ def open_stream(trainer: Trainer, sources: Sources, fabric: Fabric, options: Opt
     if trainer.config.steps < 1:
         raise RunError(f"steps = {trainer.config.steps}: at least 1")
     return stream
+
+
+def announcement(trainer: Trainer, stream: Stream[Any], fabric: Fabric) -> str:
+    """One line about a run before its first step: steps, epochs, images a step, parameters, device."""
+    steps = trainer.config.steps
+    count = sum(weight.numel() for weight in trainer.networks.parameters() if weight.requires_grad)
+    threads = torch.get_num_threads()
+    device = f"{threads} thread{'s' * (threads > 1)} of the CPU"
+    if fabric.device.type == "cuda":
+        device = torch.cuda.get_device_name(fabric.device)
+    if fabric.world_size > 1:
+        device += f" in each of {fabric.world_size} processes"
+    return (
+        f"{steps:,} steps ({steps / len(stream):.4g} epochs of {len(stream):,} steps), "
+        f"{trainer.config.batch_size * fabric.world_size} images a step, {count:,} parameters to train, on {device}"
+    )
 
 
 def start(
