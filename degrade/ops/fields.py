@@ -62,7 +62,10 @@ def blur_field(field: Tensor, kernel: Tensor, sigma: Tensor) -> Tensor:
     height, width = field.shape[-2:]
     side = min(height, width)
     y, x = (_blur_matrix(n, kernel[:, i], sigma, side) for i, n in ((1, height), (0, width)))
-    return y @ field @ x.transpose(1, 2)
+    # in float64: the caller's precision of float32 products, which may be bfloat16's, must not count, here or backwards
+    exact = field.dtype if field.device.type == "mps" else torch.float64
+    blurred = y.to(exact) @ field.to(exact) @ x.to(exact).transpose(1, 2)
+    return blurred.to(field.dtype)
 
 
 def _blur_matrix(length: int, kernel: Tensor, sigma: Tensor, side: int) -> Tensor:
