@@ -117,7 +117,8 @@ class TestWhatIsSafe:
         error = told(done, "the disk is full", "The result is in", "instead: move it from there")
         instead = Path(error.split("The result is in '")[1].split("'")[0])
         try:
-            assert load_segmenter(instead).options == {"channels": 3, "width": 4}
+            options = load_segmenter(instead).options
+            assert (options["channels"], options["width"]) == (3, 4)
         finally:
             instead.unlink()
 
