@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import degrade
 from benchmarks import (
     __main__,
     accelerator,
@@ -39,7 +40,7 @@ SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of r
     "stages": (partial(stages.stages, 64, 2, 1), 5 + 5 + 5 + 6 * 2),
     "pixels": (partial(scaling.pixels, (64, 80, 96), 2, 1), 4),
     "batches": (partial(scaling.batches, (1, 2, 3), 64, 1), 4),
-    "recipes": (partial(recipes.recipes, 64, 2, 1), 6),
+    "recipes": (partial(recipes.recipes, 64, 2, 1), len(degrade.RECIPES)),
     "synth": (partial(recipes.synth, 2, 64, 1), 1),
     "noise": (partial(noise.noise, 64, 2, (1,), 1), 5),
     "overhead": (partial(streams.overhead, 64, 2, (4, 8), 1), 1),
