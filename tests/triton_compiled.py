@@ -1,7 +1,8 @@
-"""Compiles every kernel of degrade/triton for two GPUs that need not be there: `python -m tests.triton_compiled`.
+"""Compiles every kernel of the GPU backend for three GPUs that need not be there: `python -m tests.triton_compiled`.
 
 Not under TRITON_INTERPRET. One line of JSON per kernel and GPU: kernel, arch, ptx (its length), and, where cuobjdump
-comes with Triton, registers and stack (bytes of local memory per thread: spilt registers).
+comes with Triton, registers and stack (bytes of local memory per thread: spilt registers); shared (bytes of shared
+memory that a program needs).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-ARCHITECTURES = (80, 90)
+ARCHITECTURES = (80, 90, 100)
 
 _NOISE = {
     "output": "*fp32",
@@ -125,7 +126,7 @@ def main() -> None:
             continue
         for arch in ARCHITECTURES:
             compiled = compile_kernel(module, name, signature, constants, arch)
-            line = {"kernel": name, "arch": arch, "ptx": len(compiled.asm["ptx"])}
+            line = {"kernel": name, "arch": arch, "ptx": len(compiled.asm["ptx"]), "shared": compiled.metadata.shared}
             print(json.dumps(line | usage(compiled.asm["cubin"])), flush=True)
 
 
