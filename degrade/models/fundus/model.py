@@ -31,7 +31,11 @@ _PX = 1 / REFERENCE_SIDE
 
 _FACTOR = (0.0, 3.0)
 _SIDE = "of the side"
-_TYPES = "which degradations act, a digit each for blur, spots, illumination; random: one of the seven, equal chances"
+_TYPES = (
+    "which degradations act, a digit each for blur, spots, illumination; random: one of the seven, equal chances; "
+    "independent: each with a probability of its own"
+)
+_HOW_OFTEN = "how often {} acts, for type independent"
 _RIM = "rim of halo, hole and spots; 0, the release's hard disks, has no gradient in centers and radii"
 _EXACT = "every pixel of halo and hole computed, instead of interpolated (to 0.5/255)"
 _8BIT = "the release's rounding: Pillow's 8-bit color, truncated output"
@@ -89,8 +93,12 @@ class Fundus(Degradation):
         validate: bool = False,
         *,
         type: Annotated[
-            Literal["random", "001", "010", "011", "100", "101", "110", "111"], choice(_TYPES, "random", *TYPES)
+            Literal["random", "001", "010", "011", "100", "101", "110", "111", "independent"],
+            choice(_TYPES, "random", *TYPES, "independent"),
         ] = "random",
+        illumination_probability: Annotated[float, fixed((0.0, 1.0), "", _HOW_OFTEN.format("illumination"))] = 0.5,
+        spots_probability: Annotated[float, fixed((0.0, 1.0), "", _HOW_OFTEN.format("spots"))] = 0.5,
+        blur_probability: Annotated[float, fixed((0.0, 1.0), "", _HOW_OFTEN.format("blur and noise"))] = 0.5,
         brightness: Annotated[Span, drawn(_FACTOR, "factor", "brightness")] = (0.7, 1.2),
         contrast: Annotated[Span, drawn(_FACTOR, "factor", "contrast about the mean luma of the frame")] = (0.6, 1.4),
         saturation: Annotated[Span, drawn(_FACTOR, "factor", "saturation")] = (0.6, 1.4),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from degrade.backend import Operation, run
-from degrade.models.fundus.constants import TINTS, WIDEST
+from degrade.models.fundus.constants import PROBABILITIES, TINTS, WIDEST
 from degrade.models.fundus.streams import streams, type_ends
 from degrade.models.fundus.table import PLAIN
 from degrade.ops.constant import constant
@@ -34,7 +34,14 @@ _PX = 1 / REFERENCE_SIDE
 def draw(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:
     """Draw the parameters of (B,) keys on the CPU for frames of this shape; docs/parameters.md says what each means."""
     drawn: Parameters = run(_SAMPLING, define, (settings, keys, height, width), keys.device)
-    return drawn
+    return {**drawn, "type": independent(settings, keys)} if settings["type"] == "independent" else drawn
+
+
+def independent(settings: Mapping[str, Value], keys: Tensor) -> Tensor:
+    """The bits of the stages that act, (B,) int64, where each acts with a probability of its own."""
+    u = keyed.uniforms(keys, dict.fromkeys(PROBABILITIES, 1))
+    acting = [(u[name][:, 0] < ends(settings[name])[0]) * bit for name, bit in PROBABILITIES.items()]
+    return torch.stack(acting).sum(0)
 
 
 def define(settings: Mapping[str, Value], keys: Tensor, height: int, width: int) -> Parameters:

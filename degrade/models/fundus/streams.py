@@ -23,4 +23,6 @@ def streams(settings: Mapping[str, Value]) -> dict[str, int]:
 def type_ends(settings: Mapping[str, Value]) -> tuple[float, float]:
     """The smallest and the largest number that `type` is drawn from."""
     code = settings["type"]
+    if code == "independent":  # `sampling.draw` draws a bit for each stage in its place
+        return 0, 0
     return (1, len(TYPES)) if code == "random" else (int(str(code), 2),) * 2
