@@ -248,27 +248,29 @@ def resize(image: Tensor, size: int) -> Tensor:
     neighbouring pixels unequal numbers of sources unless the scale is whole.)
 
     Args:
-        image: float (C, H, W) in [0, 1].
+        image: float (C, H, W) or (B, C, H, W) in [0, 1].
         size: pixels, at least 1.
 
     Returns:
-        (C, size, size) in [0, 1]. Where the padding is odd, the right or the bottom has the pixel more.
+        (C, size, size) or (B, C, size, size) in [0, 1]. Where the padding is odd, the right or the bottom has the pixel
+        more.
 
     Raises:
         TypeError: image is not floating point.
-        ValueError: image is not (C, H, W), or size is not positive.
+        ValueError: image has another shape, or size is not positive.
 
     >>> resize(torch.ones(3, 20, 40), 10)[0, :, 0].tolist()
     [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
     """
     if not image.is_floating_point():
         raise TypeError(f"image must be floating point, got {image.dtype}: see to_float")
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"image must be (C, H, W), got shape {tuple(image.shape)}")
+    if image.ndim not in (3, 4) or 0 in image.shape:
+        raise ValueError(f"image must be (C, H, W) or (B, C, H, W), got shape {tuple(image.shape)}")
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    longer = max(image.shape[1:])
-    height, width = (max(1, round(side * size / longer)) for side in image.shape[1:])
-    fitted = functional.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    batch, longer = image if image.ndim == 4 else image[None], max(image.shape[-2:])
+    height, width = (max(1, round(side * size / longer)) for side in image.shape[-2:])
+    fitted = functional.interpolate(batch, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
+    fitted = fitted if image.ndim == 4 else fitted[0]
     top, left = (size - height) // 2, (size - width) // 2
     return functional.pad(fitted, (left, size - width - left, top, size - height - top))

@@ -84,7 +84,7 @@ class Geometry:
         ]
 
     def resize(self, images: dict[str, Tensor], placing: Placing, binary: frozenset[str]) -> dict[str, Tensor]:
-        """Resize float images (C, H, W) of one size; those named in `binary` hold 0 and 1 before and after."""
+        """Resize float images (B, C, H, W) of one size; those named in `binary` hold 0 and 1 before and after."""
         side = placing.side
         if side is None or all(image.shape[-2:] == (side, side) for image in images.values()):
             return images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
 
@@ -100,7 +101,7 @@ class Lane:
         rounds = torch.tensor([place.round for place in places])
         keys = keyed.make_keys(self._seed, ids, epoch, rounds)
         placings = self._geometry.draw(keys)
-        samples = [self._resized(entry, how, device) for entry, how in zip(decoded, placings, strict=True)]
+        samples = self._resized(decoded, placings, device)
         self._add_masks(samples)
         samples = [self._geometry.flip(sample, how) for sample, how in zip(samples, placings, strict=True)]
         if not self._jitter.is_none:
@@ -130,11 +131,31 @@ class Lane:
         id_ = self.source.ids[index]
         return id_ if self._patches == 1 else f"{id_}#{place.patch}"
 
-    def _resized(self, decoded: Decoded, placing: Placing, device: torch.device) -> dict[str, Tensor]:
-        images = {name: _float(image.to(device, non_blocking=True)) for name, image in decoded.images.items()}
-        if self._prepare:
-            return self._cropped(images, placing, decoded.binary)
-        return self._geometry.resize(images, placing, decoded.binary)
+    def _resized(
+        self, decoded: list[Decoded], placings: list[Placing], device: torch.device
+    ) -> list[dict[str, Tensor]]:
+        """Float images of the sizes asked for, on the device."""
+        moved = [{n: x.to(device, non_blocking=True) for n, x in entry.images.items()} for entry in decoded]
+        samples: list[dict[str, Tensor]] = [{} for _ in decoded]
+        for group in self._alike(moved, decoded, placings):
+            images = {name: _float(_stacked([moved[i][name] for i in group])) for name in moved[group[0]]}
+            binary, placing = decoded[group[0]].binary, placings[group[0]]
+            if not self._prepare:
+                images = self._geometry.resize(images, placing, binary)
+            for place, index in enumerate(group):
+                mine = {name: image[place] for name, image in images.items()}
+                samples[index] = self._cropped(mine, placing, binary) if self._prepare else mine
+        return samples
+
+    @staticmethod
+    def _alike(moved: list[dict[str, Tensor]], decoded: list[Decoded], placings: list[Placing]) -> list[list[int]]:
+        """Samples that are resized together: on a GPU all that can be, on a CPU each, in its cache, for itself."""
+        groups = defaultdict(list)
+        for index, (images, entry, placing) in enumerate(zip(moved, decoded, placings, strict=True)):
+            kinds = tuple((name, image.dtype, image.shape) for name, image in images.items())
+            alone = index if images["image"].device.type == "cpu" else -1
+            groups[kinds, entry.binary, placing.side, alone].append(index)
+        return list(groups.values())
 
     def _cropped(self, images: dict[str, Tensor], placing: Placing, binary: frozenset[str]) -> dict[str, Tensor]:
         """Crop a whole photograph and its maps to the square around the field of view, and add the mask."""
@@ -172,6 +193,11 @@ class Lane:
                 "give size or crop, or batch_size = 1"
             )
         return torch.stack([sample[name] for sample in samples])
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    """As torch.stack; of one image without a copy."""
+    return images[0][None] if len(images) == 1 else torch.stack(images)
 
 
 def _float(image: Tensor) -> Tensor:

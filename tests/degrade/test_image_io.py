@@ -240,4 +240,9 @@ def test_resize_refuses():
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         resize(torch.zeros(3, 4, 4), 0)
     with pytest.raises(ValueError, match=r"\(C, H, W\)"):
-        resize(torch.zeros(1, 3, 4, 4), 8)
+        resize(torch.zeros(4, 4), 8)
+
+
+def test_resize_takes_batches():
+    images = torch.rand(3, 3, 30, 40)
+    assert torch.equal(resize(images, 16), torch.stack([resize(image, 16) for image in images]))

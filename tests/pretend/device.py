@@ -38,10 +38,12 @@ class Watch:
     Attributes:
         waits: what it waited for, and from which line of the project.
         copies: what it copied to the device, likewise.
+        operations: how many it started there, views and convolutions apart.
     """
 
     waits: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
+    operations: int = 0
 
 
 _watches: list[Watch] = []
@@ -193,6 +195,8 @@ def _note_reads(name: str, given: list[tuple[Any, Any]], kwargs: dict[str, Any])
 def _compute(op: Any, *args: Any, **kwargs: Any) -> Any:
     name = op._schema.name.removeprefix("aten::")
     given = _given(op, args, kwargs)
+    for watch in _watches:
+        watch.operations += 1
     _check_devices(op, name, given)
     _note_reads(name, given, kwargs)
     sized: list[tuple[Tensor, Tensor]] = []

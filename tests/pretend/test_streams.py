@@ -39,6 +39,18 @@ def test_batches_are_made_on_the_device(name: str) -> None:
         assert torch.allclose(one.cpu().float(), other.float(), atol=1e-5), name
 
 
+def test_operations_do_not_grow_with_the_batch() -> None:
+    def operations(count: int) -> int:
+        source = "phantom:chest?count=6&size=96"
+        stream = PairStream(source, "x-bdcnn", batch_size=count, size=64, crop=32, device=NAME)
+        next(iter(stream))
+        with watched() as watch:
+            next(iter(stream))
+        return watch.operations
+
+    assert operations(2) == operations(6)
+
+
 def named(record: Any, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a batch, with their names."""
     entries = record.items() if isinstance(record, dict) else vars(record).items()
