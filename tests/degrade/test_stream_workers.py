@@ -141,8 +141,16 @@ def test_workers_end_with_their_parent(slow_from, how, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc, which is Linux's")
-@pytest.mark.parametrize("slow_from", [slow(1000, id="idle"), pytest.param(4, id="busy")])
-@pytest.mark.parametrize("end", ["", *map(slow, ("raise SystemExit(0)", "del running, stream", "del running"))])
+@pytest.mark.parametrize(
+    ("slow_from", "end"),
+    [
+        pytest.param(4, "", id="busy"),
+        pytest.param(1000, "", id="idle", marks=pytest.mark.slow),
+        pytest.param(1000, "del running, stream", id="idle, dropped", marks=pytest.mark.slow),
+        pytest.param(4, "raise SystemExit(0)", id="busy, exit", marks=pytest.mark.slow),
+        pytest.param(4, "del running", id="busy, dropped", marks=pytest.mark.slow),
+    ],
+)
 def test_a_program_that_ends_leaves_nothing_and_says_nothing(slow_from, end, tmp_path):
     process = start(ORPHANS.replace("sys.stdin.readline()", end), str(slow_from), TMPDIR=str(tmp_path))
     begin = time.monotonic()

@@ -80,8 +80,9 @@ def difference(image: Tensor, p: Parameters, mask: Tensor) -> Tensor:
 
 
 @pytest.mark.usefixtures("few_tiles")
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("shape", [(48, 64), (97, 61)], ids=str)
+@pytest.mark.parametrize(
+    ("recipe", "shape"), [*((recipe, (48, 64)) for recipe in RECIPES), ("cofe-net-paper", (97, 61))], ids=str
+)
 def test_every_type_equals_the_batched_path(recipe: str, shape: tuple[int, int]) -> None:
     d = degrade.recipe(recipe, spot_count=8)
     image, mask = photograph(*shape, 7)
@@ -238,7 +239,8 @@ def test_a_wrong_table_is_noticed(place: str, monkeypatch: pytest.MonkeyPatch) -
 # --- the original authors' code ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("run", test_golden.RUNS)
+@pytest.mark.slow
+@pytest.mark.parametrize("run", test_golden.RUNS[::2])
 def test_the_stages_of_the_release(golden: Path, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     enlarge(monkeypatch, (128, 512), (128, 512, 64), (64, 512), 65536)
     folder = golden / "cofe_net_release"
