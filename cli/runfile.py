@@ -181,6 +181,8 @@ def read(path: Path, argument: str) -> RunFile:
         text = read_text(path)
         values = parse_toml(text)
         config = values.pop("config", {})
+        if isinstance(values.get("tensorboard"), bool):  # as versions before 0.3 had it
+            values |= {"logger": "tensorboard"} if values.pop("tensorboard") else {}
         for name in values:
             if name not in NAMES:
                 raise TextError(f"{line_of(text, f'$.{name}')}unknown name {name!r}{closest(name, [*NAMES, 'config'])}")

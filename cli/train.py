@@ -47,7 +47,8 @@ RUN becomes
   best.safetensors      the same at the validation with the highest PSNR
   state_*.pt            optimizers and position in the stream: what --resume needs beside the weights
   log.jsonl             losses, rates and speed every --log-every steps; PSNR and SSIM of each validation
-  samples/              a picture per validation, each row: degraded, enhanced, clean
+  samples/              a picture per validation: input, output, reference
+  curves.png            losses and PSNR by step
   run.toml              all options of the run; --config reads it
   held_out.json         ids of the images validated on; trained_on.json: trained on; test.json: with --split or --test
 

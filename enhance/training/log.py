@@ -1,4 +1,4 @@
-"""Log of a run: log.jsonl, a progress bar or a line a minute, and TensorBoard events as an option."""
+"""Log of a run: log.jsonl, a progress bar or a line a minute, and another logger as an option."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from torch import Tensor
@@ -18,6 +18,9 @@ from tqdm import tqdm
 from degrade.files import write_bytes
 from degrade.text import LARGEST_LINE, TextError, convert, parse_json
 from enhance.training.outlook import end
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import Logger
 
 FILE = "log.jsonl"
 IN_BAR, IN_LINES = 2.0, 60.0
@@ -40,11 +43,11 @@ class Log:
         step: number of steps done: lines of later steps, from a killed process, are dropped.
         steps: number of steps of the whole run.
         bar: show a progress bar where the terminal can, else print a line a minute, and print validations.
-        tensorboard: write events to RUN/tensorboard too.
+        logger: of Lightning Fabric, which gets the numbers too.
     """
 
-    def __init__(self, run: Path, active: bool, step: int, steps: int, bar: bool, tensorboard: bool) -> None:
-        self._events = _events(run, step) if tensorboard and active else None
+    def __init__(self, run: Path, active: bool, step: int, steps: int, bar: bool, logger: Logger | None = None) -> None:
+        self._logger = logger
         self._visible = bar and active and sys.stderr is not None
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=None if self._visible else True)
         self._step, self._steps = step, steps
@@ -93,9 +96,10 @@ class Log:
     def close(self) -> None:
         """Close the files."""
         self._show(self._bar.close)
-        for opened in (self._file, self._events):
-            if opened is not None:
-                opened.close()
+        if self._file is not None:
+            self._file.close()
+        if self._logger is not None:
+            self._logger.finalize("finished")
 
     def _show(self, shown: Any) -> None:
         """Write to the terminal; if it has been closed, stop writing instead of failing the run."""
@@ -113,9 +117,8 @@ class Log:
             self._file.flush()
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:
-        if self._events is not None:
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
+        if self._logger is not None:
+            self._logger.log_metrics(values, step)
 
 
 def read(run: Path) -> list[dict[str, Any]]:
@@ -134,14 +137,6 @@ def keep_until(file: Path, step: int) -> None:
         kept = b"".join(raw for line, raw in _lines(file) if line["step"] <= step)
         if kept != file.read_bytes():
             write_bytes(file, kept)
-
-
-def check_tensorboard() -> None:
-    """Raise ModuleNotFoundError where TensorBoard is not installed."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError:
-        raise ModuleNotFoundError("TensorBoard is not installed: pip install tensorboard") from None
 
 
 def _lines(file: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -164,12 +159,6 @@ def _main(losses: Mapping[str, Tensor]) -> str:
 
 def _named(group: str, values: dict[str, float]) -> dict[str, float]:
     return {f"{group}/{name}": value for name, value in values.items()}
-
-
-def _events(run: Path, step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
 
 def _finite(value: Any) -> Any:

@@ -23,9 +23,10 @@ from enhance.checkpoints import BEST, write_weights
 from enhance.networks.base import EnhancementNetwork
 from enhance.trainers.averaging import update_average
 from enhance.trainers.base import Sources, Trainer
+from enhance.training import curves, loggers
 from enhance.training.agreement import Agreement
 from enhance.training.interruption import Interruption, Stopped
-from enhance.training.log import Log, check_tensorboard
+from enhance.training.log import Log, read
 from enhance.training.meter import Meter
 from enhance.training.options import Options
 from enhance.training.outlook import Outlook
@@ -83,8 +84,7 @@ def train(
     """
     run, options = Path(run_dir), options or Options()
     check_sources(trainer, sources)
-    if options.tensorboard:
-        check_tensorboard()
+    loggers.check(options.logger)
     with ExitStack() as stack:
         fabric = stack.enter_context(team(options.devices, options.precision))
         stack.enter_context(settled(fabric.device))
@@ -98,7 +98,8 @@ def train(
             validation = Validation(held_out, trainer.config, limit, fabric.device, sources.pairs, **options.placing())
         first_only(fabric, lambda: _lock(run, resume, overwrite, stack))
         progress = start(run, trainer, average, stream, fabric, options.keep, resume, overwrite, files or {})
-        log = Log(run, fabric.is_global_zero, progress.step, trainer.config.steps, options.bar, options.tensorboard)
+        logger = loggers.opened(options.logger, run, progress.step) if fabric.is_global_zero else None
+        log = Log(run, fabric.is_global_zero, progress.step, trainer.config.steps, options.bar, logger)
         stack.callback(log.close)
         log.say(announcement(trainer, stream, fabric))
         if resume:
@@ -148,6 +149,7 @@ class _Loop:
         self._meter = Meter(fabric, trainer.config.batch_size * fabric.world_size)
         self._batches = self._meter.timed(_endless(stream))
         self.step = self.saved = progress.step
+        self._missing = False  # what draws the curves
         self._outlook = Outlook(progress.step, trainer.config.steps, slow=fabric.device.type == "cpu")
 
     def run(self) -> None:
@@ -199,11 +201,20 @@ class _Loop:
         assert self._validation is not None
         network = self._average if self._average is not None else self._trainer.enhancer
         with self._fabric.autocast():
-            found = self._validation(network, self._run / "samples" / f"step_{self.step:06d}.png")
+            found = self._validation(network, self._run / "samples" / f"step_{self.step:06d}.png", self.step)
         self._log.validation({"step": self.step, "validation": found})
+        self._draw()
         if is_better(found["psnr"], self._progress.best):
             self._progress.best = found["psnr"]
             write_weights(self._run / BEST, self._trainer, self.step, self._average)
+
+    def _draw(self) -> None:
+        try:
+            curves.draw(read(self._run), self._run / curves.FILE)
+        except ModuleNotFoundError as error:
+            if not self._missing:
+                self._log.say(f"no {curves.FILE}: {error}")
+            self._missing = True
 
     def _save(self) -> None:
         if self.saved < self.step:

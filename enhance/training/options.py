@@ -85,7 +85,12 @@ class Options:
     color_jitter: float = option(
         0.0, "Augmentation: factor of the good images' color saturation, up to so much below and above 1.", **_JITTER
     )
-    tensorboard: bool = option(False, "Write TensorBoard's events too, to RUN/tensorboard.")
+    logger: str = option(
+        "none",
+        "Another log beside log.jsonl: in RUN/tensorboard, in RUN/csv, or of a class of loggers of Lightning Fabric "
+        "that is called with the folder of the run.",
+        metavar="none|tensorboard|csv|module:class",
+    )
     bar: bool = option(True, "Show a progress bar where the terminal can, else a line a minute.")
 
     def __post_init__(self) -> None:

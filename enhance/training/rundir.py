@@ -12,7 +12,9 @@ from degrade.files import LOCK, UNFINISHED, write_bytes
 from enhance.checkpoints import BEST, WEIGHTS
 from enhance.probing import first_usable
 from enhance.trainers.base import Sources, Trainer
+from enhance.training.curves import FILE as CURVES
 from enhance.training.log import FILE
+from enhance.training.loggers import FOLDERS
 from enhance.training.processes import RunError
 
 RECORD = "run.toml"
@@ -21,7 +23,7 @@ TRAINED_ON = "trained_on.json"
 TEST = "test.json"
 FAILED = "failed.jsonl"
 _OURS = (
-    *(WEIGHTS, BEST, FILE, RECORD, HELD_OUT, TRAINED_ON, TEST, FAILED),
+    *(WEIGHTS, BEST, FILE, RECORD, HELD_OUT, TRAINED_ON, TEST, FAILED, CURVES),
     *("state_*.pt", "weights_*.safetensors", "samples/step_*.png"),
 )
 
@@ -49,7 +51,8 @@ def prepare(run: Path, overwrite: bool, files: Mapping[str, str]) -> None:
         for pattern in _OURS:
             for file in run.glob(pattern):
                 file.unlink()
-        shutil.rmtree(run / "tensorboard", ignore_errors=True)
+        for name in FOLDERS:
+            shutil.rmtree(run / name, ignore_errors=True)
     for file in run.iterdir():  # unfinished files of a killed process
         if UNFINISHED.fullmatch(file.name):
             file.unlink()

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from degrade.display import Tile, sheet
 from degrade.images import image_io
 from degrade.stream import Source
 from enhance.metrics.reference import psnr, ssim
@@ -17,7 +18,7 @@ from enhance.networks.base import EnhancementNetwork
 from enhance.trainers.base import Config, Sources
 from enhance.trainers.paired import paired
 
-_ROWS, _SIDE, _GAP = 6, 256, 4
+_ROWS, _LEAST, _SIDE = 6, 192, 256
 
 
 class Validation:
@@ -49,52 +50,46 @@ class Validation:
             **placing,
         )
 
-    def __call__(self, network: EnhancementNetwork, picture: Path) -> dict[str, float]:
+    def __call__(self, network: EnhancementNetwork, picture: Path, step: int) -> dict[str, float]:
         """Means over the images: psnr, ssim, degraded_psnr, degraded_ssim; and `images`, their number.
 
         Args:
             network: in train or eval mode, which is kept.
-            picture: file to write, with rows of (degraded, enhanced, clean).
+            picture: file to write, with labelled rows of input, output and reference.
+            step: of the training, for the picture.
         """
         training = network.training
         network.eval()
-        rows: list[list[Tensor]] = []
+        rows: list[list[Tile]] = []
         sums = {"degraded_psnr": 0.0, "degraded_ssim": 0.0, "psnr": 0.0, "ssim": 0.0}
         count = 0
         with torch.no_grad():
             for batch in self._stream:
                 enhanced = network.enhance(batch.degraded, batch.mask)
+                found = {}
                 for prefix, image in (("degraded_", batch.degraded), ("", enhanced)):
-                    sums[f"{prefix}psnr"] += float(psnr(image, batch.clean, batch.mask))
-                    sums[f"{prefix}ssim"] += float(ssim(image, batch.clean, batch.mask))
+                    found[f"{prefix}psnr"] = float(psnr(image, batch.clean, batch.mask))
+                    found[f"{prefix}ssim"] = float(ssim(image, batch.clean, batch.mask))
+                sums = {name: total + found[name] for name, total in sums.items()}
                 count += 1
                 if len(rows) < _ROWS:
-                    rows.append([batch.degraded[0], enhanced[0], batch.clean[0]])
+                    rows.append(
+                        [
+                            Tile(f"input, {found['degraded_psnr']:.1f} dB", batch.degraded[0]),
+                            Tile(f"output, {found['psnr']:.1f} dB", enhanced[0]),
+                            Tile(f"reference: {batch.ids[0]}", batch.clean[0]),
+                        ]
+                    )
         network.train(training)
-        image_io.write(picture, image_io.to_integer(grid(rows)))
+        write_sheet(picture, rows, f"after step {step:,}: PSNR within the field of view, of images kept out")
         return {name: total / count for name, total in sums.items()} | {"images": count}
 
 
-def grid(rows: list[list[Tensor]]) -> Tensor:
-    """Join images (C, H, W) in [0, 1] to rows with grey lines between them: (C, H', W').
-
-    Images larger than 256 pixels are shrunk; those that are not square are padded with black.
-
-    >>> grid([[torch.zeros(1, 64, 64)] * 3] * 2).shape
-    torch.Size([1, 132, 200])
-    """
-    side = min(_SIDE, max(max(image.shape[-2:]) for row in rows for image in row))
-    fitted = [[image_io.resize(image.float().cpu(), side) for image in row] for row in rows]
-    lines = [_joined(row, dim=2) for row in fitted]
-    return _joined(lines, dim=1)
-
-
-def _joined(images: list[Tensor], dim: int) -> Tensor:
-    shape = list(images[0].shape)
-    shape[dim] = _GAP
-    gap = torch.full(shape, 0.5)
-    parts = [part for image in images for part in (gap, image)]
-    return torch.cat(parts[1:], dim)
+def write_sheet(file: Path, rows: list[list[Tile]], last: str) -> None:
+    """Write labelled rows of pictures, 192 to 256 pixels each as the images are, and a line at the end."""
+    longest = max((max(tile.image.shape[-2:]) for row in rows for tile in row), default=0)
+    picture = np.asarray(sheet(rows, min(_SIDE, max(longest, _LEAST)), last))
+    image_io.write(file, torch.from_numpy(picture.transpose(2, 0, 1).copy()))
 
 
 def is_better(psnr: float, best: float | None) -> bool:

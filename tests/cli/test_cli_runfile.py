@@ -20,7 +20,7 @@ TOLD = {
     "workers": 0,
     "cache": 1.5,
     "keep": 4,
-    "tensorboard": True,
+    "logger": "tensorboard",
 }
 CONFIG = {
     "crop": None,

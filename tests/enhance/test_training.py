@@ -10,12 +10,13 @@ import sys
 import pytest
 import torch
 
+from degrade.display import Tile
 from degrade.images import image_io
 from degrade.stream import open_source
 from enhance.trainers import Sources
 from enhance.training import Options, log
 from enhance.training.processes import RunError, read_devices
-from enhance.training.validation import grid
+from enhance.training.validation import write_sheet
 from tests.training_samples import lines, losses, run, same, sources, tiny, weights
 
 HELD = "phantom:chest?count=2&size=32&seed=1"
@@ -103,7 +104,11 @@ class TestValidation:
         assert len(degraded) == 1  # always the same degradations
         assert found[0]["validation"]["images"] == 2
         assert {path.name for path in (tmp_path / "samples").iterdir()} == {f"step_{n:06d}.png" for n in (3, 6, 7)}
-        assert image_io.read(tmp_path / "samples/step_000003.png").shape == (1, 68, 104)
+        picture = image_io.read(tmp_path / "samples/step_000003.png")
+        assert picture.shape[0] == 3  # labelled: input, output and reference of two images
+        assert picture.shape[1] > 2 * 192
+        assert picture.shape[2] > 3 * 192
+        assert image_io.read(tmp_path / "curves.png").shape == (3, 560, 1400)
         best = max(found, key=lambda line: line["validation"]["psnr"])["step"]
         from enhance.checkpoints import read_weights
 
@@ -124,9 +129,12 @@ class TestValidation:
         run(tmp_path / "without", tiny(steps=4))
         assert same(weights(tmp_path / "with"), weights(tmp_path / "without"))
 
-    def test_grid_of_several_sizes(self):
-        picture = grid([[torch.ones(3, 40, 20)] * 3, [torch.ones(3, 600, 600)] * 3])
-        assert picture.shape == (3, 2 * 256 + 4, 3 * 256 + 8)
+    def test_a_sheet_of_several_sizes(self, tmp_path):
+        rows = [[Tile("a", torch.ones(3, *size))] * 3 for size in ((40, 20), (600, 600))]
+        write_sheet(tmp_path / "sheet.png", rows, "the end")
+        height, width = image_io.read(tmp_path / "sheet.png").shape[1:]
+        assert 2 * 256 < height < 2 * 256 + 150
+        assert 3 * 256 < width < 3 * 256 + 50
 
     def test_an_error_in_it_loses_nothing(self, tmp_path, monkeypatch):
         def fail(*_args):
@@ -184,7 +192,7 @@ class TestErrors:
     def test_tensorboard_missing(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
         with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
-            run(tmp_path, tensorboard=True)
+            run(tmp_path, logger="tensorboard")
 
 
 def test_enhance_is_light():

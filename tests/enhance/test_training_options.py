@@ -152,7 +152,7 @@ def test_a_run_file_of_the_version_before_is_read(tmp_path):
     (tmp_path / "run.toml").write_text(OLD)
     found = read(tmp_path / "run.toml", "--config")
     assert found.config == {"batch_size": 8, "crop": "none", "recipe": '# noise\nrecipe = "x-bdcnn"\n'}
-    assert found.to_toml() == OLD
+    assert found.to_toml() == OLD.replace("tensorboard = true", 'logger = "tensorboard"')
     assert from_keys(Options, found.told) == Options(
         epochs=3,
         devices="cpu:2",
@@ -164,5 +164,5 @@ def test_a_run_file_of_the_version_before_is_read(tmp_path):
         keep=9,
         log_every=10,
         ema=0.5,
-        tensorboard=True,
+        logger="tensorboard",
     )

@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 
 def opened(tmp_path, bar=True):
-    return Log(tmp_path, active=True, step=0, steps=100, bar=bar, tensorboard=False)
+    return Log(tmp_path, active=True, step=0, steps=100, bar=bar)
 
 
 def test_a_run_begins_with_its_size(tmp_path, capsys):
