@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all check bench pictures clean
+.PHONY: demo test test-all check bench docs notebooks pictures clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -46,14 +46,20 @@ $(VENV)/installed: pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) $(DEMO)
 
+# the site, strictly, into build/site; nothing is fetched but the packages of the extra
+docs: $(VENV)/docs
+	$(BIN)/python docs/make_site.py
+	@echo "Open build/site/index.html"
+
+# what the notebooks show, after a change of them or of the code
+notebooks: $(VENV)/notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_notebooks.py
+
+$(VENV)/docs $(VENV)/notebooks: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(notdir $@)]"
+	touch $@
+
 pictures: $(VENV)/installed
-	for recipe in cofe-net cofe-net-paper pce-net cataract; do \
-		$(BIN)/degrade preview "phantom:fundus?count=2&size=512" docs/pictures/$$recipe.png --recipe $$recipe \
-			--size 150 --views 3 --seed 3; \
-	done
-	$(BIN)/degrade preview "phantom:chest?count=2&size=512" docs/pictures/x-bdcnn.png --recipe x-bdcnn \
-		--size 150 --views 3 --seed 3
-	$(BIN)/degrade preview "phantom:cornea?count=2&size=384" docs/pictures/cornea.png --recipe cornea \
-		--size 150 --views 3 --seed 3
-	$(BIN)/degrade check x-bdcnn --plot docs/pictures/x-bdcnn-check.png
 	$(BIN)/python docs/make_retina.py
+	$(BIN)/degrade check x-bdcnn --plot docs/pictures/x-bdcnn-check.png
+	$(BIN)/python docs/make_gallery.py

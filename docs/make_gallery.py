@@ -23,6 +23,7 @@ from degrade.stream import PairStream, UnpairedStream
 PICTURES = Path(__file__).parent / "pictures"
 DISC = (slice(150, 274), slice(8, 132))  # rows and columns of the photograph: the optic disc
 SIDE = 190
+MOST_COLUMNS = 5  # so that captions can be read on a page
 
 
 def photograph() -> Tensor:
@@ -40,17 +41,16 @@ def drawn(
 
 
 def stages(name: str, image: Tensor, id_: str, detail: tuple[slice, slice], **settings: object) -> list[list[Tile]]:
-    """The image, each stage alone, and all; below them a detail, magnified."""
+    """The image, each stage alone, and all; below each a detail, magnified."""
     recipe, degraded, parameters = drawn(name, image, id_, **settings)
     columns = {"clean": image}
     for stage, alone in recipe.stages(parameters).items():
         columns[f"{stage} alone"] = recipe.apply(image, alone)
     columns["all"] = degraded
-    rows, columns_ = detail
-    return [
-        [Tile(title, picture[0]) for title, picture in columns.items()],
-        [Tile("", picture[0, :, rows, columns_]) for picture in columns.values()],
-    ]
+    shown = [Tile(title, picture[0]) for title, picture in columns.items()]
+    details = [Tile("", picture[(0, slice(None), *detail)]) for picture in columns.values()]
+    wide = 4 if len(shown) > MOST_COLUMNS else len(shown)
+    return [row[first : first + wide] for first in range(0, len(shown), wide) for row in (shown, details)]
 
 
 def cofe_net() -> Image.Image:
@@ -60,7 +60,7 @@ def cofe_net() -> Image.Image:
 def cofe_net_paper() -> Image.Image:
     image, rows = photograph(), []
     for name in ("cofe-net", "cofe-net-paper"):
-        rows.append([Tile(name, drawn(name, image, f"eye {n}", type="111")[1][0]) for n in range(6)])
+        rows.append([Tile(name, drawn(name, image, f"eye {n}", type="111")[1][0]) for n in range(4)])
     return sheet(rows, SIDE)
 
 
@@ -96,19 +96,19 @@ def x_bdcnn() -> Image.Image:
 
 def draws() -> Image.Image:
     image, tiles = photograph(), []
-    for number in range(10):
+    for number in range(8):
         _, degraded, parameters = drawn("cofe-net", image, f"left/{number:02d}")
         tiles.append(Tile(f"left/{number:02d}: {type_words(int(parameters['type']))}", degraded[0]))
-    return sheet([tiles[:5], tiles[5:]], 220)
+    return sheet([tiles[:4], tiles[4:]], 220)
 
 
 def strengths() -> Image.Image:
     image, rows = photograph(), []
     plain = {"contrast": 1, "saturation": 1, "halo_strength": 0, "hole_depth": 0, "hole_slope": 0}
     for name, fixed, setting, values in (
-        ("cofe-net", {"type": "001", **plain}, "brightness", (0.5, 0.7, 0.9, 1.1, 1.3, 1.5)),
-        ("cofe-net", {"type": "100", "blur_sigma": 0.02}, "blur_kernel", (0.2, 0.5, 1, 1.5, 2, 3)),
-        ("cataract", {}, "veil", (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)),
+        ("cofe-net", {"type": "001", **plain}, "brightness", (0.5, 0.8, 1.1, 1.4)),
+        ("cofe-net", {"type": "100", "blur_sigma": 0.02}, "blur_kernel", (0.2, 0.5, 1, 2)),
+        ("cataract", {}, "veil", (0.2, 0.4, 0.6, 0.8)),
     ):
         made = [drawn(name, image, "eye", **fixed, **{setting: value})[1][0] for value in values]
         if setting == "blur_kernel":

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-LIBRARIES = "albumentations|monai|torchio|torchvision"  # of adapters; the tests can do without them
+LIBRARIES = "accelerate|albumentations|datasets|deepinv|lightning|monai|torchio|torchvision"  # the tests can do without
+LACKING = re.compile(rf"(?:needs|No module named) '?({LIBRARIES})\b", re.IGNORECASE)
+SLOW = {"frameworks"}
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.stem in SLOW else ()) for page in PAGES],
+    ids=lambda page: page.relative_to(DOCS).with_suffix("").as_posix(),
+)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
@@ -21,7 +27,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         try:
             exec(compile(block, f"{page.name}, block {number}", "exec"), names)
         except ModuleNotFoundError as error:
-            library = re.search(f"needs ({LIBRARIES})", str(error), re.IGNORECASE)
+            library = LACKING.search(str(error))
             if library is None:
                 raise
             lacking.append(f"{number} ({library[1]})")
@@ -32,9 +38,3 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
 
 def test_there_are_pages_with_code() -> None:
     assert "streams" in [page.stem for page in PAGES]
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in DOCS.rglob("*.md"):
-        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
