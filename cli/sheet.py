@@ -9,11 +9,15 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn import functional
 
 import degrade
+from degrade.display import type_words
 from degrade.images import image_io
 
-_PAPER, _INK, _FAINT = (232, 232, 230), (30, 30, 30), (105, 105, 105)
+_PAPER, _INK, _FAINT, _MARK = (232, 232, 230), (30, 30, 30), (105, 105, 105), (250, 205, 70)
+_SHARE, _ZOOM = 0.36, 3
+"""Side of the magnified detail as a share of the picture's, and how often it is magnified."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Cell:
 
 
 def row(recipe: degrade.Degradation, image: Tensor, id_: str, seed: int, views: int) -> list[Cell]:
-    """The cells of one image (C, N, N): stages and chain of its first draw with everything on, then the views.
+    """The cells of one image (C, N, N): stages and chain of view 0 with everything on, then views 1, 2, ...
 
     View k is what `degrade synth` makes of an image with this id, seed and size.
     """
@@ -42,15 +46,18 @@ def row(recipe: degrade.Degradation, image: Tensor, id_: str, seed: int, views: 
     for name, alone in whole.stages(parameters).items():
         cells.append(Cell("stages", f"only {name}", whole.apply(batch, alone, mask)[0]))
     cells.append(Cell("stages", "all of them", whole.apply(batch, parameters, mask)[0]))
-    for view in range(views):
+    for view in range(1, views + 1):
         degraded, drawn = recipe.sample(batch, degrade.make_keys(seed, [id_], view=view), mask)
-        note = f"type {int(drawn['type']):03b}" if "type" in drawn else ""
+        note = type_words(int(drawn["type"])) if "type" in drawn else ""
         cells.append(Cell("views", f"view {view}", degraded[0], note))
     return cells
 
 
 def sheet(heading: str, rows: dict[str, list[Cell]], size: int) -> Image.Image:
-    """Rows of cells of `size` pixels, titled above; under each row its name and the notes of its cells."""
+    """Rows of cells of `size` pixels, titled above; under each row its name and the notes of its cells.
+
+    Each picture has a detail magnified in its corner: where the first of its row has most of it.
+    """
     text = max(11, min(22, size // 13))
     font, small = ImageFont.load_default(size=text), ImageFont.load_default(size=max(10, text - 3))
     line, gap = round(1.6 * text), max(4, size // 40)
@@ -68,8 +75,9 @@ def sheet(heading: str, rows: dict[str, list[Cell]], size: int) -> Image.Image:
     for number, (name, cells) in enumerate(rows.items()):
         top = gap + 2 * line + number * pitch
         notes = [name, *(cell.note for cell in cells[1:])]
+        detail = _detail(cells[0].image)
         for left, cell, note in zip(lefts, cells, notes, strict=True):
-            canvas.paste(_picture(cell.image), (left, top))
+            canvas.paste(_with_detail(_picture(cell.image), *detail), (left, top))
             place = (left + size / 2, top + size + round(0.72 * line))
             draw.text(place, _fit(draw, note, small, size), _FAINT, small, anchor="ms")
     return canvas
@@ -83,6 +91,30 @@ def pixels(picture: Image.Image) -> Tensor:
 def _picture(image: Tensor) -> Image.Image:
     levels = image_io.to_integer(image.expand(3, -1, -1)).numpy()
     return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+
+
+def _detail(image: Tensor) -> tuple[int, int, int]:
+    """Left, top and side of the square of the middle of an image (C, N, N) with most structure."""
+    size = image.shape[-1]
+    side = max(8, round(_SHARE * size / _ZOOM))
+    grey = image.float().mean(0)[None, None]
+    fine, coarse = (functional.avg_pool2d(grey, k, 1, padding=k // 2, count_include_pad=False) for k in (3, 15))
+    change = (fine - coarse).square()  # vessels, ribs and nerves, but neither single pixels nor shading
+    low, high = size // 5, round((1 - _SHARE) * size) - side - 2
+    found = functional.avg_pool2d(change, side, 1)[0, 0, low : high + 1, low : high + 1]
+    place = int(found.argmax())
+    return low + place % found.shape[1], low + place // found.shape[1], side
+
+
+def _with_detail(picture: Image.Image, left: int, top: int, side: int) -> Image.Image:
+    """A picture with a square of it framed, and magnified in the corner at the bottom right."""
+    large = picture.crop((left, top, left + side, top + side)).resize((_ZOOM * side,) * 2, Image.Resampling.NEAREST)
+    end = picture.width - 1
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((left - 1, top - 1, left + side, top + side), outline=_MARK)
+    picture.paste(large, (end - large.width, end - large.height))
+    draw.rectangle((end - large.width - 1, end - large.height - 1, end, end), outline=_MARK)
+    return picture
 
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 import torch
 
@@ -17,13 +19,30 @@ def test_a_row_has_each_stage_and_each_view(recipe):
     image = degrade.phantom.fundus(degrade.make_keys(0, 1), 64)[0][0]
     cells = sheet.row(d, image, "eye", seed=3, views=2)
     stages = d.stages(d.draw(degrade.make_keys(3, ["eye"]), 64, 64))
-    titles = ["clean", *(f"only {name}" for name in stages), "all of them", "view 0", "view 1"]
+    titles = ["clean", *(f"only {name}" for name in stages), "all of them", "view 1", "view 2"]
     assert [cell.title for cell in cells] == titles
     view = d(image[None], degrade.make_keys(3, ["eye"], view=1), degrade.fov.estimate(image[None]))[0]
-    assert torch.equal(cells[-1].image, view)
+    assert torch.equal(cells[-2].image, view)
     picture = sheet.sheet("heading", {"eye": cells, "e" * 200: cells}, 64)
     assert picture.width >= 64 * len(cells)
     assert picture.height >= 2 * 64
+
+
+def test_no_view_repeats_the_whole_chain():
+    d = degrade.recipe("cofe-net", type="111")
+    image = degrade.phantom.fundus(degrade.make_keys(0, 1), 64)[0][0]
+    pictures = [cell.image for cell in sheet.row(d, image, "eye", seed=0, views=3)]
+    assert not any(torch.equal(one, other) for one, other in combinations(pictures, 2))
+
+
+def test_the_detail_is_where_the_picture_has_some():
+    image = torch.full((1, 96, 96), 0.5)
+    image[0, 50:60, 30:40] = torch.eye(10)
+    left, top, side = sheet._detail(image)
+    assert left <= 30
+    assert left + side >= 40
+    assert top <= 50
+    assert top + side >= 60
 
 
 def test_preview_writes_a_sheet(tmp_path):
