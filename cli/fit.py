@@ -17,6 +17,7 @@ from degrade.images import image_io
 from degrade.pairs.making import FAILURES, reason
 
 from . import problems
+from .fit_recipe import cornea, fundus
 from .options import Refusal, check_out, save
 from .sources import SOURCE_HELP, Item, open_source
 
@@ -159,3 +160,7 @@ def _report(found: NoiseFit) -> None:
     used = found.bins.used
     kind = "pixels" if found.method == "frames" else "smooth patches"
     click.echo(f"from {int(found.bins.count[used].sum())} {kind} in {int(used.sum())} bins of grey values")
+
+
+for command in (fundus, cornea):
+    fit.add_command(command)

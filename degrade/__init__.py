@@ -14,6 +14,7 @@ from degrade import fov, models, phantom, stream
 from degrade.backends import backend
 from degrade.base import Degradation
 from degrade.entry import degrade
+from degrade.learnable_recipe import learnable
 from degrade.parameters import Parameters
 from degrade.pictures import show
 from degrade.recipes import RECIPES, recipe
@@ -31,6 +32,7 @@ __all__ = [
     "degrade",
     "fold_in",
     "fov",
+    "learnable",
     "make_keys",
     "models",
     "phantom",

@@ -51,6 +51,17 @@ def energy_distance(first: Tensor, second: Tensor) -> Tensor:
     return (2 * _lengths(first, second).mean() - within) / math.sqrt(first.shape[1])
 
 
+def energy_contributions(first: Tensor, second: Tensor) -> Tensor:
+    """What each row of `first` adds to the energy distance: (B, F), (C, F) -> (B,).
+
+    The gradient of their mean in `first` is that of `energy_distance`; their differences say which samples a set
+    would be nearer without, which is what a score function needs.
+    """
+    _check(first, second)
+    within = _lengths(first, first.detach()).sum(1) / (len(first) - 1)
+    return 2 * (_lengths(first, second).mean(1) - within) / math.sqrt(first.shape[1])
+
+
 def _lengths(first: Tensor, second: Tensor) -> Tensor:
     squares = first.square().sum(1)[:, None] + second.square().sum(1) - 2 * first @ second.T
     return (squares.clamp_min(0) + 1e-12).sqrt() - 1e-6

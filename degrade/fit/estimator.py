@@ -14,6 +14,7 @@ from degrade.fit.simulate import Drawn
 
 _WIDTH = 96
 _BATCH = 256
+_EPOCHS = 20
 _CLIP = 8.0
 _RATE = 3e-3
 _NOISE = 0.2  # standard deviations added to features in training: photographs differ by more than those given
@@ -30,15 +31,22 @@ class ImageEstimator:
         features: (M, F) descriptions of simulated images.
         drawn: what was drawn for them.
         photographs: (M,) int64, the number of the photograph that each was made of.
-        steps: of training each network.
+        steps: of training each network; by default 20 epochs, from 200 to 1500 steps.
         folds: how many.
         seed: of weights, batches and folds.
     """
 
     def __init__(
-        self, features: Tensor, drawn: Drawn, photographs: Tensor, steps: int = 1500, folds: int = 3, seed: int = 0
+        self,
+        features: Tensor,
+        drawn: Drawn,
+        photographs: Tensor,
+        steps: int | None = None,
+        folds: int = 3,
+        seed: int = 0,
     ) -> None:
         values, acted = drawn.values, drawn.acted
+        steps = min(max(_EPOCHS * len(features) // _BATCH, 200), 1500) if steps is None else steps
         weight = acted.sum(0).clamp_min(1)
         center = (values * acted).sum(0) / weight
         unit = (((values - center).square() * acted).sum(0) / weight).sqrt()

@@ -97,31 +97,35 @@ class Estimate:
         return self.vector + torch.stack([self.residuals.quantile(edge, 0), self.residuals.quantile(1 - edge, 0)])
 
 
-def infer(
-    space: Space, simulations: Simulations, features: Tensor, latest: int | None = None, seed: int = 0
-) -> Estimate:
-    """Estimate the recipe of a set from its descriptions (n, F).
+class Inference:
+    """From a set's descriptions to its recipe, learned from simulations.
 
     Args:
         space: of the recipes.
-        simulations: made in it, by photographs like those behind the set.
-        features: of the set.
-        latest: how many of the simulations, the last ones, the regression is made of; by default all.
+        simulations: made in it, of photographs like those behind the sets to come.
+        latest: how many of the simulations, the last ones, the regression is made of; by default all. The estimator of
+            single images learns from all.
         seed: of the estimator's training.
     """
-    joined = simulations.features.flatten(0, 1)
-    estimator = ImageEstimator(joined, simulations.drawn, simulations.photographs.flatten(), seed=seed)
-    kept = slice(-latest if latest else 0, None)
-    pairs = zip(simulations.features[kept], simulations.photographs[kept], strict=True)
-    summaries = [_summary(estimator, found, photographs) for found, photographs in pairs]
-    regression = SetRegression(torch.stack(summaries), simulations.vectors[kept])
-    vector = regression(_summary(estimator, features, None))
-    return Estimate(space.within(vector), regression.residuals, regression.skill)
 
+    def __init__(self, space: Space, simulations: Simulations, latest: int | None = None, seed: int = 0) -> None:
+        self.space = space
+        joined = simulations.features.flatten(0, 1)
+        self.estimator = ImageEstimator(joined, simulations.drawn, simulations.photographs.flatten(), seed=seed)
+        kept = slice(-latest if latest else 0, None)
+        pairs = zip(simulations.features[kept], simulations.photographs[kept], strict=True)
+        summaries = [self._summary(found, photographs) for found, photographs in pairs]
+        self.regression = SetRegression(torch.stack(summaries), simulations.vectors[kept])
 
-def _summary(estimator: ImageEstimator, features: Tensor, photographs: Tensor | None) -> Tensor:
-    estimates = estimator(features, photographs)
-    return torch.cat([summarise(estimates, estimator.stages), features.mean(0), features.std(0).log1p()])
+    def __call__(self, features: Tensor) -> Estimate:
+        """The estimate for a set (n, F)."""
+        vector = self.regression(self._summary(features, None))
+        return Estimate(self.space.within(vector), self.regression.residuals, self.regression.skill)
+
+    def _summary(self, features: Tensor, photographs: Tensor | None) -> Tensor:
+        estimates = self.estimator(features, photographs)
+        summary = summarise(estimates, self.estimator.stages)
+        return torch.cat([summary, features.mean(0), features.std(0).log1p()])
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ class RecipeFit:
         start, recipe: before and after.
         numbers: every end and probability that was looked at.
         before, after: kept-out real images against kept-out good ones, degraded by the two recipes.
+        kept_out: the good and the poor images of these comparisons.
         warnings: what makes the result uncertain, and what to do.
     """
 
@@ -163,6 +168,7 @@ class RecipeFit:
     numbers: tuple[Number, ...]
     before: Comparison
     after: Comparison
+    kept_out: tuple[Pictures, Pictures]
     warnings: tuple[str, ...] = ()
 
 
@@ -218,7 +224,7 @@ def fit_recipe(
         tell = None if progress is None else _named(progress, f"round {number + 1} of {rounds}")
         made = simulate(space, good, vectors, count, seed + number, tell)
         simulations = made if simulations is None else simulations + made
-        estimate = infer(space, simulations, features, len(vectors), seed)
+        estimate = Inference(space, simulations, len(vectors), seed)(features)
         skill = estimate.skill if skill is None else skill  # later rounds' is that of what is still open
         moved = torch.where(skill >= MOVED, estimate.vector, space.vector())
         candidates.append(space.within(moved))
@@ -230,7 +236,8 @@ def fit_recipe(
     found = space.recipe(candidates[best])
     scale = Scale.of(poor.describe(), _floors(poor))
     before, after = (compare(kept_good, kept_poor, one, scale, seed) for one in (space.start, found))
-    return RecipeFit(space.start, found, numbers, before, after, tuple(_warnings(best, numbers, after)))
+    warnings = tuple(_warnings(best, numbers, after))
+    return RecipeFit(space.start, found, numbers, before, after, (kept_good, kept_poor), warnings)
 
 
 def _named(progress: Callable[[str, int, int], None], name: str) -> Progress:

@@ -124,10 +124,10 @@ class Space:
         numbers, found, at = vector.tolist(), dict[str, float | tuple[float, float]](), 0
         for knob in self.knobs:
             if knob.is_probability:
-                found[knob.name] = min(max(numbers[at], 0.0), 1.0)
+                found[knob.name] = float(f"{min(max(numbers[at], 0.0), 1.0):.6g}")
             else:
                 pair = sorted(_middle(knob) + knob.width * number for number in numbers[at : at + 2])
-                pair = [min(max(end, knob.limits[0]), knob.limits[1]) for end in pair]
+                pair = [float(f"{min(max(end, knob.limits[0]), knob.limits[1]):.6g}") for end in pair]
                 pair = [float(round(end)) for end in pair] if knob.whole else pair
                 found[knob.name] = (pair[0], pair[1]) if pair[0] < pair[1] else pair[0]
             at += len(knob.labels)

@@ -10,6 +10,7 @@ from torch import Tensor
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _COLUMNS = (8, 16, 32, 64)
 _RIDGES = (0.003, 0.03, 0.3, 3.0)
+_FOLDS = 8
 
 
 def summarise(estimates: Tensor, stages: list[int]) -> Tensor:
@@ -63,7 +64,6 @@ class SetRegression:
     Args:
         summaries: (J, S).
         vectors: (J, D) the recipes that the sets were made with.
-        importance: (J,) weights of the simulations; equal by default.
     """
 
     def __init__(self, summaries: Tensor, vectors: Tensor) -> None:
@@ -92,26 +92,37 @@ class SetRegression:
 
 
 def _line(x: Tensor, y: Tensor) -> Line:
-    """The regression with the number of columns and the ridge whose left-out residuals are smallest."""
-    offset = float(y.mean())
-    away = y - offset
-    variance = float(away.square().mean())
-    best = Line(torch.zeros(0, dtype=torch.long), x.new_zeros(0), offset, away, 0.0)
+    """The regression with the number of columns and the ridge whose left-out residuals are smallest.
+
+    Columns are chosen within each fold, without what it leaves out: otherwise chance would look like skill.
+    """
+    variance = float((y - y.mean()).square().mean())
+    nothing = Line(torch.zeros(0, dtype=torch.long), x.new_zeros(0), float(y.mean()), y - y.mean(), 0.0)
     if variance < 1e-12:
-        return best
-    strength = ((x * away[:, None]).mean(0)).abs()
-    order = strength.argsort(descending=True)
-    least = variance
-    for count in _COLUMNS:
-        columns = order[:count]
-        u, s, vt = torch.linalg.svd(x[:, columns], full_matrices=False)
-        for ridge in _RIDGES:
-            shrunk = s.square() / (s.square() + ridge * len(x))
-            leverage = (u.square() * shrunk).sum(1) + 1 / len(x)
-            residuals = (away - u @ (shrunk * (u.T @ away))) / (1 - leverage.clamp_max(0.9))
-            found = float(residuals.square().mean())
-            if found < least:
-                least = found
-                weights = vt.T @ (shrunk / s.clamp_min(1e-9) * (u.T @ away))
-                best = Line(columns, weights, offset, residuals, 1 - found / variance)
-    return best
+        return nothing
+    fold = torch.arange(len(x)) % _FOLDS
+    counts = [count for count in _COLUMNS if count <= max(len(x) // 4, min(_COLUMNS))]
+    residuals = x.new_zeros(len(counts), len(_RIDGES), len(x))
+    for own in range(_FOLDS):
+        kept, left = fold != own, fold == own
+        for at, count in enumerate(counts):
+            columns, weights, offset = _solved(x[kept], y[kept], count)
+            residuals[at][:, left] = y[left] - offset - weights @ x[left][:, columns].T
+    errors = residuals.square().mean(-1)
+    best = int(errors.argmin())
+    at, ridge = divmod(best, len(_RIDGES))
+    if float(errors.flatten()[best]) >= variance:
+        return nothing
+    columns, weights, offset = _solved(x, y, counts[at])
+    skill = 1 - float(errors.flatten()[best]) / variance
+    return Line(columns, weights[ridge], float(offset[ridge]), residuals[at, ridge], skill)
+
+
+def _solved(x: Tensor, y: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The columns that go most with `y`, and for each ridge their weights (R, count) and the offset (R, 1)."""
+    center, middle = x.mean(0), y.mean()
+    columns = ((x - center) * (y - middle)[:, None]).mean(0).abs().argsort(descending=True)[:count]
+    u, s, vt = torch.linalg.svd((x - center)[:, columns], full_matrices=False)
+    along = u.T @ (y - middle)
+    weights = torch.stack([vt.T @ (s / (s.square() + ridge * len(x)) * along) for ridge in _RIDGES])
+    return columns, weights, (middle - weights @ center[columns])[:, None]

@@ -1,0 +1,123 @@
+"""Recipes fitted to sets: planted ranges are found, what cannot be known is not claimed, bad sets are refused."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+import degrade
+from degrade.fit.recipe import fit_recipe
+from degrade.fit.sets import SetError, prepare
+from degrade.fit.simulate import Pictures, numbers_drawn
+from degrade.fit.space import Space
+
+SIZE = 64
+START = degrade.recipe("cofe-net-paper", type="001", halo_strength=0, hole_depth=0, hole_slope=0)
+
+
+@functools.cache
+def eyes() -> Pictures:
+    image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 72), SIZE)
+    return Pictures(image, mask)
+
+
+def phantoms(count: int, half: int) -> Pictures:
+    """Eyes of the first half or of the second."""
+    return eyes().take(torch.arange(36 * half, 36 * half + count))
+
+
+def test_a_planted_range_is_found():
+    truth = degrade.recipe(START.to_toml(), brightness=(0.35, 0.6), contrast=1.0)
+    poor = phantoms(36, 1)
+    poor = Pictures(truth(poor.images, degrade.make_keys(5, 36), poor.masks), poor.masks)
+    fit = fit_recipe(phantoms(36, 0), poor, START, settings=["brightness"], sets=40, rounds=2)
+    low, high = fit.recipe.settings["brightness"]
+    assert low == pytest.approx(0.35, abs=0.12)
+    assert high == pytest.approx(0.6, abs=0.15)
+    assert all(number.identified for number in fit.numbers)
+    assert fit.after.energy < 0.5 * fit.before.energy
+    assert fit.after.auc < fit.before.auc
+    assert degrade.recipe(fit.recipe.to_toml()).settings == fit.recipe.settings
+
+
+def test_what_acts_nowhere_is_not_identified():
+    poor = phantoms(18, 1)
+    fit = fit_recipe(phantoms(18, 0), poor, START, settings=["spot_radius"], sets=40, rounds=1)
+    assert not any(number.identified for number in fit.numbers)
+    assert fit.recipe.settings["spot_radius"] == START.settings["spot_radius"]
+    assert any("identified" in warning for warning in fit.warnings)
+    again = fit_recipe(phantoms(18, 0), poor, START, settings=["spot_radius"], sets=40, rounds=1)
+    assert again.numbers == fit.numbers
+
+
+def test_out_of_reach_is_said():
+    poor = phantoms(30, 1)
+    green = Pictures(poor.images * torch.tensor([0.2, 1.5, 0.2]).view(3, 1, 1), poor.masks)
+    clipped = Pictures(green.images.clamp(0, 1), green.masks)
+    fit = fit_recipe(phantoms(30, 0), clipped, START, settings=["brightness"], sets=40, rounds=1)
+    assert any("cannot reach" in warning and "red" in warning for warning in fit.warnings)
+
+
+def test_vectors_and_recipes_are_each_others_inverse():
+    space = Space.of("cofe-net-paper")
+    vector = space.vector()
+    assert torch.allclose(space.vector(space.recipe(vector)), vector)
+    assert space.settings(vector)["brightness"] == pytest.approx((0.5, 1.5))
+    drawn = space.prior(200, torch.Generator().manual_seed(0))
+    for row in drawn[:20]:
+        space.recipe(row)
+    widths = drawn[:, 1] - drawn[:, 0]
+    assert 0.5 <= widths.min() < 0.6
+    assert 1.8 < widths.max() <= 2.0
+    away = (drawn - vector).abs().amax(0)
+    assert (2 * away <= 1.01 * space.prior_widths() + 1).all()
+
+
+def test_vectors_leave_their_limits_for_nothing():
+    space = Space.of("cofe-net-paper", ["noise", "spot_count"])
+    found = space.settings(torch.tensor([-9.0, -8.0, 50.0, 3.0]))
+    assert found["noise"] == 0.0
+    assert found["spot_count"] == 64.0
+
+
+def test_numbers_of_images_are_those_drawn():
+    recipe = degrade.recipe("cofe-net", type="010", spot_count=3)
+    parameters = recipe.draw(degrade.make_keys(0, 5), 64, 64)
+    drawn = numbers_drawn(recipe, parameters)
+    column = dict(zip(drawn.names, drawn.values.T, strict=True))
+    assert column["spot_count"].tolist() == [3] * 5
+    assert torch.allclose(column["spot_radius"].float(), parameters["spot_radius"][:, :3].mean(1))
+    assert column["stage.spots"].tolist() == [1] * 5
+    assert drawn.acted[:, drawn.names.index("brightness")].sum() == 0
+    assert drawn.stages[drawn.names.index("brightness")] == "stage.illumination"
+
+
+def test_bad_sets_are_refused_or_warned_of():
+    image = torch.nn.functional.interpolate(eyes().images[:14], (96, 96), mode="bilinear")
+    black = torch.zeros(3, 96, 96)
+    with pytest.raises(SetError, match=r"3 usable images; at least 12 .* left out: all black"):
+        prepare([*image[:3], black, black], 3, SIZE)
+    pictures, warnings = prepare([*image, black, torch.rand(1, 96, 96)], 3, SIZE, what="poor images")
+    assert len(pictures) == 14
+    assert pictures.images.shape == (14, 3, SIZE, SIZE)
+    text = "; ".join(warnings)
+    for words in ("1 of the poor images left out: all black", "not a color image", "14 poor images are few"):
+        assert words in text
+    small, warnings = prepare(image, 3, 128)
+    assert any("smaller than 128" in warning for warning in warnings)
+    assert small.images.shape[-1] == 128
+
+
+def test_refusals():
+    good = phantoms(12, 0)
+    with pytest.raises(ValueError, match="sets = 8"):
+        fit_recipe(good, good, START, sets=8)
+    with pytest.raises(ValueError, match="rounds = 0"):
+        fit_recipe(good, good, START, rounds=0)
+    grey = Pictures(good.images[:, :1], good.masks)
+    with pytest.raises(ValueError, match="differ"):
+        fit_recipe(good, grey, START)
+    with pytest.raises(ValueError, match="brihtness"):
+        Space.of("cofe-net", ["brihtness"])
