@@ -221,9 +221,9 @@ def evaluate_(
     )
     rows: dict[str, list[sheet.Cell]] = {}
 
-    def look(case: Case, made: dict[str, Tensor]) -> None:
+    def look(case: Case, made: dict[str, Tensor], numbers: dict[str, dict[str, float]]) -> None:
         if len(rows) < 6:
-            rows[case.id] = _cells(case, made)
+            rows[case.id] = _cells(case, made, numbers, "degraded" if recipe else "as it is")
 
     table = evaluate(
         enhancers,
@@ -282,9 +282,14 @@ def _some(found: stream.Source, text: str, only: set[str] | None, limit: int | N
     return found if limit is None else found.subset(list(found.ids[:limit]))
 
 
-def _cells(case: Case, made: dict[str, Tensor]) -> list[sheet.Cell]:
-    images = dict(made) if case.reference is None else {**made, "reference": case.reference}
-    return [
-        sheet.Cell("methods", "as it is" if name == DEGRADED else name, image_io.resize(image, 256))
-        for name, image in images.items()
-    ]
+def _cells(case: Case, made: dict[str, Tensor], numbers: dict[str, dict[str, float]], before: str) -> list[sheet.Cell]:
+    """The input, its reference beside it, and the results, with PSNR and SSIM under each."""
+
+    def cell(name: str, title: str) -> sheet.Cell:
+        found = numbers[name]
+        note = f"{found['PSNR']:.2f} dB, SSIM {found['SSIM']:.3f}" if "PSNR" in found else ""
+        return sheet.Cell("methods", title, image_io.resize(made[name], 256), note)
+
+    reference = [] if case.reference is None else [image_io.resize(case.reference, 256)]
+    cells = [cell(DEGRADED, before), *(sheet.Cell("methods", "reference", image) for image in reference)]
+    return cells + [cell(name, name) for name in made if name != DEGRADED]

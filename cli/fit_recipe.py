@@ -64,6 +64,14 @@ def _options(recipe: str) -> Callable[[Command], Command]:
                 metavar="N",
                 help="Simulated sets in the first round; half as many in each later one.",
             ),
+            click.option(
+                "--search",
+                type=click.IntRange(0),
+                default=240,
+                show_default=True,
+                metavar="N",
+                help="Recipes that a direct search tries where no recipe makes such a set; 0: none.",
+            ),
             click.option("--size", type=int, default=256, show_default=True, help="Side in pixels that is worked at."),
             click.option(
                 "--vary",
@@ -120,6 +128,7 @@ def _fit(
     sets: int,
     rounds: int,
     reach: float,
+    search: int,
     limit: int | None,
     seed: int,
     channels: int,
@@ -152,6 +161,7 @@ def _fit(
             sets=sets,
             rounds=rounds,
             reach=reach,
+            search=search,
             seed=seed,
             progress=progress,
         )

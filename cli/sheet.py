@@ -56,7 +56,7 @@ def row(recipe: degrade.Degradation, image: Tensor, id_: str, seed: int, views: 
 def sheet(heading: str, rows: dict[str, list[Cell]], size: int) -> Image.Image:
     """Rows of cells of `size` pixels, titled above; under each row its name and the notes of its cells.
 
-    Each picture has a detail magnified in its corner: where the first of its row has most of it.
+    Each picture has a detail magnified in its corner: where the reference, or the first of its row, has most structure.
     """
     text = max(11, min(22, size // 13))
     font, small = ImageFont.load_default(size=text), ImageFont.load_default(size=max(10, text - 3))
@@ -74,8 +74,8 @@ def sheet(heading: str, rows: dict[str, list[Cell]], size: int) -> Image.Image:
         draw.text(place, _fit(draw, cell.title, font, size), _INK, font, anchor="ms")
     for number, (name, cells) in enumerate(rows.items()):
         top = gap + 2 * line + number * pitch
-        notes = [name, *(cell.note for cell in cells[1:])]
-        detail = _detail(cells[0].image)
+        notes = [f"{name}: {cells[0].note}" if cells[0].note else name, *(cell.note for cell in cells[1:])]
+        detail = _detail(next((cell for cell in cells if cell.title == "reference"), cells[0]).image)
         for left, cell, note in zip(lefts, cells, notes, strict=True):
             canvas.paste(_with_detail(_picture(cell.image), *detail), (left, top))
             place = (left + size / 2, top + size + round(0.72 * line))

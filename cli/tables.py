@@ -65,4 +65,11 @@ def write_files(
             write_bytes(csv_out, table.to_csv().encode())
     if sheet_out is not None and rows:
         with told(go_on, sheet_out):
-            image_io.write(sheet_out, sheet.pixels(sheet.sheet(f"{source}: as it is and enhanced", rows, 256)))
+            image_io.write(
+                sheet_out,
+                sheet.pixels(
+                    sheet.sheet(
+                        f"{source}: input and results", rows, 256
+                    )
+                ),
+            )

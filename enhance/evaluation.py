@@ -75,12 +75,13 @@ def evaluate(
     device: str | torch.device = "cpu",
     tile: int | None = None,
     sizes: Mapping[str, int] | None = None,
-    look: Callable[[Case, dict[str, Tensor]], object] | None = None,
+    look: Callable[[Case, dict[str, Tensor], dict[str, dict[str, float]]], object] | None = None,
     failed: Failed | None = None,
 ) -> Table:
     """Measure degraded images, and enhanced ones of each method.
 
-    Enhanced images are rounded to 8 bits before, as when they are saved to a file.
+    Degraded and enhanced images are rounded to 8 bits before, as when they are saved to a file; methods get them
+    unrounded.
 
     Args:
         enhancers: by name of the row; networks on `device`, in eval mode, or results that exist.
@@ -89,7 +90,7 @@ def evaluate(
         device: of the computation.
         tile: see `enhance.inference.enhance_image`.
         sizes: side at which a method enhances, by name of the row; its result has the image's size again.
-        look: called with each case and its enhanced images by method.
+        look: called with each case, its images and their numbers by method.
         failed: images on which a method or a metric fails are added to it and left out of all rows; pass the same dict
             to the cases. Without it the first one raises.
     """
@@ -107,7 +108,7 @@ def evaluate(
             rows[name]["ms"] = milliseconds
         table.add(case.id, rows, case.groups)
         if look is not None:
-            look(case, made)
+            look(case, made, rows)
     return table
 
 
@@ -209,7 +210,7 @@ def _made(
     sizes: Mapping[str, int],
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """The degraded image and the enhanced ones by method, and the milliseconds that each took."""
-    made, spent = {DEGRADED: case.image}, {}
+    made, spent = {DEGRADED: _rounded(case.image)}, {}
     for name, enhancer in enhancers.items():
         if isinstance(enhancer, Results):
             made[name] = enhancer.enhanced(case)
@@ -222,8 +223,12 @@ def _made(
             enhancer, case.image, field_of_view=mask[None].to(device), size=size, device=device, tile=tile
         )
         spent[name] = 1000 * (_now(device) - started)
-        made[name] = image_io.to_float(image_io.to_integer(enhanced))
+        made[name] = _rounded(enhanced)
     return made, spent
+
+
+def _rounded(image: Tensor) -> Tensor:
+    return image_io.to_float(image_io.to_integer(image))
 
 
 def _now(device: torch.device) -> float:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from enhance.cases import Failed
 
+LOWER_IS_BETTER = frozenset({"PIQE", "NIQE", "FDR", "ms"})
+"""Metrics of which less is better; of all others more is."""
+
 
 @dataclass
 class Table:
@@ -59,11 +62,11 @@ class Table:
     def text(self) -> str:
         """The table as text, a row for each method: number of images, mean ± standard deviation of each metric.
 
-        A cell with fewer images than its row shows their number: "30.1 ± 2 (5)".
+        Arrows say which way a metric is good. A cell with fewer images than its row shows their number: "30.1 ± 2 (5)".
         """
         summary = self.summary()
         names = list(dict.fromkeys(name for columns in summary.values() for name in columns))
-        rows = [["", "images", *names]]
+        rows = [["", "images", *(f"{name}{_arrow(name)}" for name in names)]]
         for method, columns in summary.items():
             rows.append([method, str(len(self.ids)), *(self._cell(columns.get(name)) for name in names)])
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -93,7 +96,13 @@ class Table:
         if numbers is None:
             return ""
         few = "" if numbers["images"] == len(self.ids) else f" ({numbers['images']:.0f})"
-        return f"{numbers['mean']:.4g} ± {numbers['std']:.2g}{few}"
+        spread = f" ± {numbers['std']:.2g}" if numbers["images"] > 1 else ""
+        return f"{numbers['mean']:.4g}{spread}{few}"
+
+
+def _arrow(metric: str) -> str:
+    """Which way a metric is good; of "cup Dice" that of Dice."""
+    return " ↓" if metric.split()[-1] in LOWER_IS_BETTER else " ↑"
 
 
 def _summary(numbers: list[float]) -> dict[str, float]:
