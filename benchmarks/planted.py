@@ -20,7 +20,8 @@ from torch import Tensor
 from degrade import stream
 from degrade.fit.compare import compare_features
 from degrade.fit.distance import Scale
-from degrade.fit.recipe import IDENTIFIED, MOVED, Estimate, Inference, Simulations, simulate
+from degrade.fit.inference import Estimate, Inference, Simulations, simulate
+from degrade.fit.recipe import IDENTIFIED, MOVED
 from degrade.fit.sets import prepare
 from degrade.fit.simulate import Pictures, describe_degraded, set_keys
 from degrade.fit.space import Space

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from degrade.base import Degradation
 from degrade.fit.compare import Comparison, compare
-from degrade.fit.distance import Scale, energy_distance
-from degrade.fit.estimator import ImageEstimator
+from degrade.fit.distance import Scale
 from degrade.fit.features import features_of
-from degrade.fit.simulate import Drawn, Pictures, describe_degraded, numbers_drawn, set_keys
+from degrade.fit.inference import Estimate, Inference, Progress, Simulations, simulate
+from degrade.fit.nearest import SetDistance
+from degrade.fit.simulate import Pictures
 from degrade.fit.space import Space
-from degrade.fit.summary import SetRegression, summarise
 
 IDENTIFIED = 0.5
 """Skill from which a number counts as identifiable: the simulations' variance that the regression explains."""
@@ -25,107 +25,7 @@ MOVED = 0.2
 _MOST_IN_SET = 80  # images of a simulated set: more say little more, and cost as much again
 _WIDER = 1.5  # how much further than their residuals the recipes of a later round are spread
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Simulations:
-    """Simulated sets.
-
-    Args:
-        vectors: (J, D) their recipes.
-        features: (J, n, F).
-        drawn: of all their images, J n rows.
-        photographs: (J, n) int64, which good image each was made of.
-    """
-
-    vectors: Tensor
-    features: Tensor
-    drawn: Drawn
-    photographs: Tensor
-
-    def __add__(self, other: Simulations) -> Simulations:
-        drawn = Drawn(
-            torch.cat([self.drawn.values, other.drawn.values]),
-            torch.cat([self.drawn.acted, other.drawn.acted]),
-            self.drawn.names,
-            self.drawn.stages,
-        )
-        pairs = ((self.vectors, other.vectors), (self.features, other.features), (self.photographs, other.photographs))
-        vectors, features, photographs = (torch.cat(pair) for pair in pairs)
-        return Simulations(vectors, features, drawn, photographs)
-
-
-def simulate(
-    space: Space, good: Pictures, vectors: Tensor, count: int, seed: int = 0, progress: Progress | None = None
-) -> Simulations:
-    """Make a set of `count` images by each recipe, from good images drawn with replacement."""
-    features, drawn, photographs = [], [], []
-    for number, vector in enumerate(vectors):
-        generator = torch.Generator().manual_seed(1_000_003 * seed + number)
-        index = torch.randint(len(good), (count,), generator=generator)
-        recipe = space.recipe(vector)
-        found, parameters = describe_degraded(recipe, good.take(index), set_keys(number, count, seed))
-        features.append(found)
-        drawn.append(numbers_drawn(recipe, parameters))
-        photographs.append(index)
-        if progress is not None:
-            progress(number + 1, len(vectors))
-    joined = Drawn(
-        torch.cat([d.values for d in drawn]), torch.cat([d.acted for d in drawn]), drawn[0].names, drawn[0].stages
-    )
-    return Simulations(vectors, torch.stack(features), joined, torch.stack(photographs))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The numbers of a recipe that a set says, with what is known of their errors.
-
-    Args:
-        vector: (D,).
-        residuals: (J, D) errors of the same estimate for simulated sets.
-        skill: (D,) 1 - variance of these errors over the variance of the recipes that were simulated.
-    """
-
-    vector: Tensor
-    residuals: Tensor
-    skill: Tensor
-
-    def interval(self, level: float = 0.9) -> Tensor:
-        """(2, D): ends that the truth lies between for `level` of the simulated sets."""
-        edge = (1 - level) / 2
-        return self.vector + torch.stack([self.residuals.quantile(edge, 0), self.residuals.quantile(1 - edge, 0)])
-
-
-class Inference:
-    """From a set's descriptions to its recipe, learned from simulations.
-
-    Args:
-        space: of the recipes.
-        simulations: made in it, of photographs like those behind the sets to come.
-        latest: how many of the simulations, the last ones, the regression is made of; by default all. The estimator of
-            single images learns from all.
-        seed: of the estimator's training.
-    """
-
-    def __init__(self, space: Space, simulations: Simulations, latest: int | None = None, seed: int = 0) -> None:
-        self.space = space
-        joined = simulations.features.flatten(0, 1)
-        self.estimator = ImageEstimator(joined, simulations.drawn, simulations.photographs.flatten(), seed=seed)
-        kept = slice(-latest if latest else 0, None)
-        pairs = zip(simulations.features[kept], simulations.photographs[kept], strict=True)
-        summaries = [self._summary(found, photographs) for found, photographs in pairs]
-        self.regression = SetRegression(torch.stack(summaries), simulations.vectors[kept])
-
-    def __call__(self, features: Tensor) -> Estimate:
-        """The estimate for a set (n, F)."""
-        vector = self.regression(self._summary(features, None))
-        return Estimate(self.space.within(vector), self.regression.residuals, self.regression.skill)
-
-    def _summary(self, features: Tensor, photographs: Tensor | None) -> Tensor:
-        estimates = self.estimator(features, photographs)
-        summary = summarise(estimates, self.estimator.stages)
-        return torch.cat([summary, features.mean(0), features.std(0).log1p()])
+_SURELY_APART = 0.02  # p-value
 
 
 @dataclass(frozen=True)
@@ -181,6 +81,7 @@ def fit_recipe(
     sets: int = 160,
     rounds: int = 2,
     reach: float = 1.0,
+    search: int = 240,
     kept_out: tuple[Pictures, Pictures] | None = None,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -189,8 +90,11 @@ def fit_recipe(
 
     Recipes around the given one are drawn, each degrades a set of good images, and a regression learns to tell the
     recipe from the set (of `ImageEstimator`'s statistics). It is applied to the poor set; the next round draws recipes
-    around what it said. Of the start and the rounds the recipe with the smallest energy distance to the poor set is
-    returned. The same keys are used for the same set of every round.
+    around what it said.
+
+    That is right for sets that some recipe can make. Whether this is one, a permutation test says. If not, an evolution
+    strategy goes on from the nearest recipe so far and minimises the energy distance, with the same keys for every
+    recipe; intervals are then not to be relied on. Of all these recipes the nearest to the poor set is returned.
 
     Args:
         good, poor: from `prepare`, of one size. For honest comparisons they should come from the same kind of camera.
@@ -199,6 +103,7 @@ def fit_recipe(
         sets: simulated per round.
         rounds: at least 1.
         reach: how far from the start recipes are looked for; see `Space.prior`.
+        search: recipes that the evolution strategy tries; 0 leaves it out.
         kept_out: good and poor images for the comparison before and after; by default a third of both sets.
         seed: of everything random.
         progress: called with a round's name, sets done and sets in all.
@@ -231,12 +136,18 @@ def fit_recipe(
         rows = torch.randint(len(estimate.residuals), (sets // 2,), generator=generator)
         vectors = space.within(estimate.vector + _WIDER * estimate.residuals[rows])
     assert skill is not None
-    best = _nearest(space, candidates, good, features, seed)
-    numbers = _numbers(space, candidates[best], replace(estimate, skill=skill))
-    found = space.recipe(candidates[best])
+    distance = SetDistance(space, good, features, seed)
+    best = min(candidates, key=distance)
+    reached = distance.p_value(best) >= _SURELY_APART
+    if not reached and search:
+        tell = None if progress is None else _named(progress, "search")
+        best = distance.nearest(best, search, tell)
+    numbers = _numbers(space, best, replace(estimate, skill=skill))
+    found = space.recipe(best)
     scale = Scale.of(poor.describe(), _floors(poor))
     before, after = (compare(kept_good, kept_poor, one, scale, seed) for one in (space.start, found))
-    warnings = tuple(_warnings(best, numbers, after))
+    same = torch.equal(best, candidates[0])
+    warnings = tuple(_warnings(same, reached, numbers, after))
     return RecipeFit(space.start, found, numbers, before, after, (kept_good, kept_poor), warnings)
 
 
@@ -262,16 +173,6 @@ def _floors(pictures: Pictures) -> Tensor:
     return torch.tensor([feature.floor for feature in features_of(pictures.images.shape[1])], dtype=torch.float64)
 
 
-def _nearest(space: Space, candidates: list[Tensor], good: Pictures, features: Tensor, seed: int) -> int:
-    """Which recipe's images are nearest to the set, by energy distance with common keys."""
-    scale = Scale.of(features)
-    distances = []
-    for vector in candidates:
-        views = [describe_degraded(space.recipe(vector), good, set_keys(-1 - v, len(good), seed))[0] for v in range(2)]
-        distances.append(float(energy_distance(scale(torch.cat(views)), scale(features))))
-    return min(range(len(candidates)), key=distances.__getitem__)
-
-
 def _numbers(space: Space, vector: Tensor, estimate: Estimate) -> tuple[Number, ...]:
     low, high = (space.in_units(end) for end in estimate.interval())
     before, after = space.in_units(space.vector()), space.in_units(vector)
@@ -279,9 +180,11 @@ def _numbers(space: Space, vector: Tensor, estimate: Estimate) -> tuple[Number, 
     return tuple(Number(*row) for row in rows)
 
 
-def _warnings(best: int, numbers: Sequence[Number], after: Comparison) -> list[str]:
+def _warnings(same: bool, reached: bool, numbers: Sequence[Number], after: Comparison) -> list[str]:
     found = []
-    if best == 0:
+    if not reached:
+        found.append("no recipe of this model makes such a set: intervals are not to be relied on")
+    if same:
         found.append("no recipe that was found is nearer to the poor images than the one to start from: it is returned")
     if not any(number.identified for number in numbers):
         found.append("nothing can be identified: give more images")

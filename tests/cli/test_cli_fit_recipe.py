@@ -26,7 +26,7 @@ def sets(tmp_path_factory) -> tuple[Path, Path]:
     return folder(root / "good", image[:13]), folder(root / "poor", 0.5 * image[13:] * mask[13:])
 
 
-QUICK = ("--size", 64, "--sets", 40, "--rounds", 1, "--vary", "brightness")
+QUICK = ("--size", 64, "--sets", 40, "--rounds", 1, "--search", 0, "--vary", "brightness")
 
 
 def test_a_recipe_and_a_report(tmp_path, sets):
@@ -43,7 +43,7 @@ def test_a_recipe_and_a_report(tmp_path, sets):
 def test_cornea(tmp_path):
     image, _ = degrade.phantom.cornea(degrade.make_keys(0, 26), 64)
     good, poor = folder(tmp_path / "good", image[:13]), folder(tmp_path / "poor", 0.6 * image[13:])
-    arguments = ("--size", 64, "--sets", 40, "--rounds", 1, "--vary", "gain_high")
+    arguments = ("--size", 64, "--sets", 40, "--rounds", 1, "--search", 0, "--vary", "gain_high")
     assert "gain_high.low" in run("fit", "cornea", good, poor, *arguments).output
 
 
