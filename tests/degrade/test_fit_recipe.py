@@ -33,6 +33,7 @@ def phantoms(count: int, half: int) -> Pictures:
     return eyes().take(torch.arange(36 * half, 36 * half + count))
 
 
+@pytest.mark.slow
 def test_a_planted_range_is_found():
     truth = degrade.recipe(START.to_toml(), brightness=(0.35, 0.6), contrast=1.0)
     poor = phantoms(36, 1)

@@ -10,16 +10,19 @@ from torch import Tensor
 
 import degrade
 from degrade import learnable_recipe
+from degrade.fit.describe import describe
+from degrade.fit.distance import Scale, energy_distance
 from degrade.learnable_recipe import LearnableRecipe
 
 SIDE = 64
 STEP = 0.25
+KEYS = degrade.make_keys(6, 48)
 
 
 @pytest.fixture(scope="module")
 def photographs() -> tuple[Tensor, Tensor]:
-    image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 48), SIDE)
-    return image, mask
+    image, _, mask = degrade.phantom.fundus(degrade.make_keys(0, 12), SIDE)
+    return image.repeat(4, 1, 1, 1), mask.repeat(4, 1, 1, 1)
 
 
 def expected(module: LearnableRecipe, photographs: tuple[Tensor, Tensor], keys: Tensor) -> Tensor:
@@ -66,6 +69,24 @@ def test_gradients_of_continuous_draws_are_finite_differences(photographs):
     keys = degrade.make_keys(2, 48)
     found, central = slopes(module, lambda: expected(module, photographs, keys), list(LIGHT), step=0.02)
     assert found == pytest.approx(central, rel=0.05, abs=0.005)
+
+
+def test_gradients_of_the_distance_between_sets_are_finite_differences(photographs):
+    """Of the energy distance of descriptions, whose features have kinks: within a tenth."""
+    image, mask = photographs
+    real = describe(
+        degrade.recipe("cofe-net", type="001", brightness=0.6)(image[:12], KEYS[:12], mask[:12]), mask[:12], 64
+    )
+    scale = Scale.of(real, 0.02)
+    recipe = degrade.recipe("cofe-net-paper", type="101", halo_strength=0, hole_depth=0, hole_slope=0, noise=(0, 0.1))
+    module = degrade.learnable(recipe, ["brightness", "contrast", "saturation", "noise"])
+
+    def distance() -> Tensor:
+        return energy_distance(scale(describe(module(image, KEYS, mask), mask, 64)), scale(real))
+
+    found, central = slopes(module, distance, list(LIGHT), step=0.01)
+    size = max(abs(value) for value in central.values())
+    assert found == pytest.approx(central, rel=0.1, abs=0.02 * size)
 
 
 def test_gradients_of_draws_on_pixels_are_near_finite_differences(photographs):
