@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -94,3 +95,12 @@ def test_tables_lists_and_fences_of_the_site_are_such(site: dict[Path, Page]) ->
     for path, page in site.items():
         for words in page.words:
             assert not re.search(r"\|---|^\| |\n- |```|^::: |\]\(", words), (path.name, words)
+
+
+@pytest.mark.parametrize(
+    "room", ["degrade.stream", "degrade.pairs", "degrade.testing", "enhance.losses", "enhance.metrics"]
+)
+def test_what_a_room_exports_is_in_the_reference(site: dict[Path, Page], room: str) -> None:
+    documented = set().union(*(page.ids for path, page in site.items() if path.parent.name == "reference"))
+    for name in importlib.import_module(room).__all__:  # a function may have the name of its module
+        assert {f"{room}.{name}", f"{room}.{name}.{name}"} & documented, name
