@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ from tqdm import tqdm
 
 import degrade
 from degrade.files import locked
-from degrade.images import image_io
+from degrade.images import dicom_write, image_io
+from degrade.images.dicom import is_dicom
 from degrade.ops.constants import SMALLEST_SIDE
 from degrade.pairs.items import Item
 from enhance.inference import Precision, enhance_image
@@ -25,7 +27,7 @@ from .problems import told
 from .running_size import running_sizes
 from .sources import SOURCE_HELP, Source, open_source
 
-_SHOWN = 5
+_SHOWN, _HEAD = 5, 132
 
 
 @click.command(epilog=f"{METHOD_HELP}\n{SOURCE_HELP}")
@@ -63,6 +65,17 @@ _SHOWN = 5
 )
 @click.option("--precision", type=click.Choice(["32", "bf16", "16"]), default="32", show_default=True)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "dicom"]),
+    default="png",
+    show_default=True,
+    help="dicom: Secondary Captures with identifiers of their own, as derived images, without the patient.",
+)
+@click.option(
+    "--keep-patient", is_flag=True, help="With --format dicom: copy patient and study of each image that is DICOM."
+)
 @window_option
 @click.option("--overwrite", is_flag=True, help="Replace images in DEST.  [default: they are kept]")
 @click.option("--strict", is_flag=True, help="Exit with code 1 if any image failed.  [default: only if all failed]")
@@ -77,15 +90,19 @@ def apply(
     whole_frame: bool,
     precision: Precision,
     device: str,
+    format_: str,
+    keep_patient: bool,
     window: str | None,
     overwrite: bool,
     strict: bool,
 ) -> None:
-    """Enhances the images of SOURCE by METHOD and writes them to DEST as PNG.
+    """Enhances the images of SOURCE by METHOD and writes them to DEST as PNG, or as DICOM.
 
     Size and bit depth stay as they are. Images that DEST has already are passed over, so that the same command goes
     on after an interruption. What fails is listed in DEST/failed.jsonl; the exit code is 1 if everything failed.
     """
+    if keep_patient and format_ != "dicom":
+        raise Refusal("--keep-patient", "PNG has no place for a patient: give --format dicom, or leave it out")
     place = read_device(device)
     enhancer = open_method(method, place)
     found = open_source(source, read_window(window))
@@ -108,24 +125,38 @@ def apply(
             precision=precision,
         )
 
+    def written(item: Item, image: Tensor) -> bytes:
+        if format_ == "png":
+            return image_io.encode(image, "png")
+        return _as_dicom(item, image, f"enhanced by {Path(method).name}", keep_patient)
+
+    suffix = ".png" if format_ == "png" else ".dcm"
     try:
         with told("The images that are there are whole: the same command goes on", dest), locked(dest):
-            sys.exit(_apply(enhanced, found, dest, overwrite, strict))
+            sys.exit(_apply(enhanced, written, suffix, found, dest, overwrite, strict))
     except torch.OutOfMemoryError:
         raise click.ClickException(f"{place} is out of memory: try --tile 512") from None
 
 
-def _apply(enhanced: Callable[[Item], Tensor], source: Source, dest: Path, overwrite: bool, strict: bool) -> int:
+def _apply(
+    enhanced: Callable[[Item], Tensor],
+    encoded: Callable[[Item, Tensor], bytes],
+    suffix: str,
+    source: Source,
+    dest: Path,
+    overwrite: bool,
+    strict: bool,
+) -> int:
     """Enhance all images; return the exit status."""
     failures, written, present = Failures(), 0, 0
     for item in tqdm(source.items, unit="image", leave=False, disable=None):
         try:
-            out = dest / f"{item.id}.png"
+            out = dest / f"{item.id}{suffix}"
             if not overwrite and out.exists():
                 present += 1
                 continue
             image = _made(enhanced, item)
-            image_io.write(out, image)
+            image_io.write_bytes(out, encoded(item, image))
             written += 1
         except torch.OutOfMemoryError:
             raise
@@ -141,6 +172,19 @@ def _apply(enhanced: Callable[[Item], Tensor], source: Source, dest: Path, overw
     failures.tell(dest / FAILED, _SHOWN)
     say(f"{written} images written to {dest}")
     return failures.status(len(source.items), strict)
+
+
+def _as_dicom(item: Item, image: Tensor, derivation: str, keep_patient: bool) -> bytes:
+    """The bytes of a DICOM file; color of 16 bits is rounded to 8, which is all that DICOM holds."""
+    if image.shape[0] == 3 and image.dtype == torch.uint16:
+        image = image_io.to_integer(image_io.to_float(image))
+    if not keep_patient:
+        return dicom_write.encode(image, derivation, item.id)
+    path = item.origin.file(item.index)
+    with open(path, "rb") if path is not None else nullcontext() as original:
+        if original is not None and not is_dicom(original.read(_HEAD)):
+            original = None
+        return dicom_write.encode(image, derivation, item.id, original)
 
 
 def _made(enhanced: Callable[[Item], Tensor], item: Item) -> Tensor:

@@ -97,7 +97,7 @@ class Data:
         GROUP,
         "What names the patient in an id: its parentheses catch it, an id without a match is one by itself.",
         metavar="REGEX",
-        default_text="the names of ChestX-ray8, EyePACS, CSDI, NerveStitcher and CCMID",
+        default_text="PatientID of DICOM files, and names as of ChestX-ray8, EyePACS, CSDI, NerveStitcher and CCMID",
     )
 
 

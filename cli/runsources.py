@@ -13,6 +13,7 @@ from degrade.recipes import recipe as open_recipe
 from degrade.stream import Source, SourceError, open_source
 from degrade.text import LARGEST_FILE, TextError, shown
 from enhance.holdout import Ids, hold_out, in_halves, read_ids, split_again
+from enhance.patients import by_patient
 from enhance.splits import Parts, by_ids, by_shares, read_id_list, read_shares
 from enhance.trainers import Sources, Trainer
 from enhance.training.processes import is_first
@@ -120,15 +121,16 @@ def _parts(sources: Sources, run: RunFile, seed: int, is_halved: bool) -> Parts:
     if lists and "split" in told:
         raise Refusal("--split", f"{told['split']!r}: --{next(iter(lists))} says the same thing: give one of them")
     try:
-        sources = in_halves(sources, seed, told["group"]) if is_halved else sources
+        group = by_patient([one for one in (sources.high, sources.low) if one is not None], told["group"])
+        sources = in_halves(sources, seed, group) if is_halved else sources
         if lists:
             argument = "--" + ", --".join(lists)
             return by_ids(sources, **{name: _id_list(path, f"--{name}") for name, path in lists.items()})
         if "split" in told:
             argument = "--split"
-            return by_shares(sources, read_shares(told["split"]), seed, told["group"])
+            return by_shares(sources, read_shares(told["split"]), seed, group)
         share = told["hold_out"]
-        on, held = hold_out(sources, share, seed, told["group"]) if share else (sources, None)
+        on, held = hold_out(sources, share, seed, group) if share else (sources, None)
         return Parts(on, held, None)
     except ValueError as error:
         raise Refusal(argument, str(error)) from None

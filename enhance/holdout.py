@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -28,25 +28,32 @@ GROUP = (
 """Default rule: regular expression whose groups match the patient or the sequence in an id."""
 
 
-def group_of(id_: str, rule: str = GROUP) -> str:
+Rule = str | Callable[[str], str]
+"""A regular expression over ids, or a function from an id to the name of its patient or sequence."""
+
+
+def group_of(id_: str, rule: Rule = GROUP) -> str:
     """Patient or sequence of an image: the text that the groups of the rule match, else the id itself.
 
     Args:
         id_: of the image, from its source.
-        rule: regular expression, searched for anywhere in the id; without groups its whole match is used.
+        rule: regular expression, searched for anywhere in the id; without groups its whole match is used; or a
+            function.
 
     >>> group_of("nih_00001300_000"), group_of("csdi_s2.0_p22a"), group_of("nervest1_001"), group_of("drive_01")
     ('nih_00001300', 'p22', 'nervest1', 'drive_01')
     >>> group_of("ward3_anna_2", rule="^[^_]+_([^_]+)")
     'anna'
     """
+    if not isinstance(rule, str):
+        return rule(id_)
     match = re.search(rule, id_)
     if match is None:
         return id_
     return "".join(part for part in match.groups() if part) or match.group()
 
 
-def split(ids: Iterable[str], share: float, seed: int = 0, group: str = GROUP) -> tuple[list[str], list[str]]:
+def split(ids: Iterable[str], share: float, seed: int = 0, group: Rule = GROUP) -> tuple[list[str], list[str]]:
     """Split ids into those to train on and those to hold out; ids of a patient or sequence stay together.
 
     Patients and sequences are visited in an order that depends only on the seed and their names. Each is held out if
@@ -83,7 +90,7 @@ def split(ids: Iterable[str], share: float, seed: int = 0, group: str = GROUP) -
     return sides
 
 
-def hold_out(sources: Sources, share: float, seed: int = 0, group: str = GROUP) -> tuple[Sources, Sources]:
+def hold_out(sources: Sources, share: float, seed: int = 0, group: Rule = GROUP) -> tuple[Sources, Sources]:
     """Split the sources of a run into those to train on and those held out; arguments as for `split`.
 
     Good and bad images of a patient or sequence stay together, and so do the views of an image in pairs that exist.
@@ -117,7 +124,7 @@ def _without_view(id_: str) -> str:
     return re.sub(r"_v\d+$", "", id_)
 
 
-def in_halves(sources: Sources, seed: int = 0, group: str = GROUP) -> Sources:
+def in_halves(sources: Sources, seed: int = 0, group: Rule = GROUP) -> Sources:
     """Sources whose bad images are to be made of one half of the good ones, with the halves as `low` and `high`.
 
     Images of a patient or sequence stay in one half. Arguments as for `split`.
@@ -231,9 +238,9 @@ def _rest(source: Source, ids: list[str]) -> Source | None:
     return source.subset(rest) if rest else None
 
 
-def _groups(ids: Iterable[str], rule: str) -> dict[str, list[str]]:
+def _groups(ids: Iterable[str], rule: Rule) -> dict[str, list[str]]:
     try:
-        re.compile(rule)
+        re.compile(rule if isinstance(rule, str) else "")
     except re.error as error:
         raise ValueError(f"group = {rule!r}: not a regular expression ({error})") from None
     groups: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from degrade.stream import Source, SourceError
 from degrade.text import read_text, shown
-from enhance.holdout import GROUP, hold_out
+from enhance.holdout import GROUP, Rule, hold_out
 from enhance.trainers.base import Sources
 
 _NAMED = 10
@@ -41,7 +41,7 @@ def read_shares(text: str) -> tuple[float, float, float]:
     return train, validate, test
 
 
-def by_shares(sources: Sources, shares: tuple[float, float, float], seed: int = 0, group: str = GROUP) -> Parts:
+def by_shares(sources: Sources, shares: tuple[float, float, float], seed: int = 0, group: Rule = GROUP) -> Parts:
     """Split by shares; images of a patient or sequence stay together. It follows from the seed and the ids alone.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from degrade.errors import ImageError
 from degrade.images import codestream, grey
 from degrade.images.grey import Window
 
-__all__ = ["Window", "count_frames", "decode", "is_dicom"]
+__all__ = ["Window", "count_frames", "decode", "is_dicom", "is_unnamed"]
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PLUGINS = ("pylibjpeg", "pillow", "pydicom")  # of pydicom's, those that survive damaged files; in order of preference
@@ -47,6 +48,21 @@ def is_dicom(head: bytes) -> bool:
     little = group in (b"\x02\0", b"\x08\0") and len(head) >= 8 and element[1:] == b"\0" and element[0] <= 0x18
     big = group == b"\0\x08" and len(head) >= 8 and element[:1] == b"\0" and element[1] <= 0x18
     return little or big
+
+
+def is_unnamed(path: Path) -> bool:
+    """Whether a file without the suffix of a format is DICOM by its content, as files of archives are.
+
+    Only names without a suffix, or with a number for one, as identifiers have, are looked into. A DICOMDIR is no image.
+    """
+    suffix = path.suffix[1:]
+    if (suffix and not suffix.isdigit()) or path.name.upper() == "DICOMDIR":
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def count_frames(file: IO[bytes]) -> int:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from degrade.images import image_io
+from degrade.images.dicom import is_unnamed
 from degrade.stream.folders import LeftOut, find_images, relative, without_repetitions
 from degrade.stream.frames import frame_name, with_frames
 from degrade.stream.lists import LIST_SUFFIXES, read_list
 from degrade.stream.source import Sample, Source, SourceError
 from degrade.text import shown
+
+_LOG = logging.getLogger("degrade.stream")
 
 
 class FileSource(Source):
@@ -48,6 +53,7 @@ class FileSource(Source):
         self.ids = make_ids(n if f is None else frame_name(n, f) for n, f in zip(names, frames, strict=True))
         self._origins = [n if f is None else f"{n}#f{f:03d}" for n, f in zip(names, frames, strict=True)]
         self._max_pixels, self._window = max_pixels, window
+        _check_dicom([file for file, _ in self._places], title)
 
     def load(self, index: int) -> Sample:
         path, frame = self._places[index]
@@ -66,6 +72,18 @@ class FileSource(Source):
 
     def file(self, index: int) -> Path:
         return self._places[index][0]
+
+
+def _check_dicom(files: Sequence[Path], title: str) -> None:
+    """Say at once, not with each image, that what reads DICOM files is missing."""
+    if find_spec("pydicom") is not None:
+        return
+    count = sum(file.suffix.lower() == ".dcm" or is_unnamed(file) for file in files)
+    text = f"{title} has {count} DICOM files, which need pydicom: pip install 'degrade-enhance[dicom]'"
+    if count and count == len(files):
+        raise SourceError(text)
+    if count:
+        _LOG.warning("%s", text)
 
 
 _PAIRS = (("clean", "degraded", "manifest.jsonl"), ("shards", "recipe.toml", "manifest.jsonl"))

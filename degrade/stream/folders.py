@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from degrade.images.dicom import is_unnamed
 from degrade.images.image_io import IMAGE_SUFFIXES
 from degrade.stream.source import SourceError
 
@@ -38,7 +39,7 @@ class _Folder:
 
 
 def find_images(root: Path) -> tuple[list[Path], LeftOut]:
-    """The files with the suffix of an image in a folder and below it, and the other things there.
+    """The images in a folder and below it, by their suffix, DICOM files also without one, and the other things there.
 
     Linked folders are followed. One that can be reached in several ways is read once: under its own name if it lies
     below the root, else by the link with the fewest links before it, of these the first in sorted order. Hidden files
@@ -105,7 +106,7 @@ def _read_tree(
                 links.append(_Folder(path, os.path.realpath(path)))
             elif is_folder:
                 pending.append(_Folder(path, os.path.join(folder.real, entry.name)))
-            elif path.suffix.lower() in IMAGE_SUFFIXES:
+            elif path.suffix.lower() in IMAGE_SUFFIXES or (entry.is_file() and is_unnamed(path)):
                 files.append(path)
             else:
                 others.append((path, _oddity(entry)))
