@@ -67,9 +67,5 @@ def write_files(
         with told(go_on, sheet_out):
             image_io.write(
                 sheet_out,
-                sheet.pixels(
-                    sheet.sheet(
-                        f"{source}: input and results", rows, 256
-                    )
-                ),
+                sheet.pixels(sheet.sheet(f"{source}: input and results", rows, 256)),
             )
