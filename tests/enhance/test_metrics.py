@@ -22,11 +22,11 @@ FOLDERS = {"fundus/good": 3, "xray": 1, "cornea/high": 1}
 
 
 def real_images(data: Path) -> list[Tensor]:
-    """Two of each kind, (1, C, H, W), as large as they are."""
+    """Two of each kind, (1, C, H, W): their upper left, at most 640 pixels, with some of the surround."""
     images = []
     for folder, channels in FOLDERS.items():
         for path in sorted((data / folder).iterdir())[:2]:
-            images.append(image_io.to_float(image_io.read(path))[None, :channels])
+            images.append(image_io.to_float(image_io.read(path))[None, :channels, :640, :640])
     return images
 
 
