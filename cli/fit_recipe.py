@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -221,6 +222,7 @@ def _print(found: RecipeFit) -> None:
     click.echo(f"{'':28}{'before':>10}{'fitted':>10}   90 % interval            skill")
     for n in found.numbers:
         shown = f"{n.low:10.4g} to {n.high:<10.4g}" if n.identified else f"{'not identifiable':24}"
+        shown = f"{'none':24}" if math.isnan(n.low) else shown
         click.echo(f"{n.label:28}{n.before:10.4g}{n.after:10.4g}   {shown}{n.skill:6.2f}")
     good, poor = (len(pictures) for pictures in found.kept_out)
     click.echo(f"\n{poor} real against {good} degraded images, all kept out of the fit")

@@ -35,7 +35,7 @@ class Number:
     Args:
         label: "brightness.low", "blur_probability", ...
         before, after: in the setting's own unit.
-        low, high: 90 % interval of `after`.
+        low, high: 90 % interval of `after`; NaN where no recipe of the model makes the set.
         skill: 0: the images say nothing about it; 1: everything.
     """
 
@@ -94,7 +94,7 @@ def fit_recipe(
 
     That is right for sets that some recipe can make. Whether this is one, a permutation test says. If not, an evolution
     strategy goes on from the nearest recipe so far and minimises the energy distance, with the same keys for every
-    recipe; intervals are then not to be relied on. Of all these recipes the nearest to the poor set is returned.
+    recipe; there are no intervals then. Of all these recipes the nearest to the poor set is returned.
 
     Args:
         good, poor: from `prepare`, of one size. For honest comparisons they should come from the same kind of camera.
@@ -142,7 +142,7 @@ def fit_recipe(
     if not reached and search:
         tell = None if progress is None else _named(progress, "search")
         best = distance.nearest(best, search, tell)
-    numbers = _numbers(space, best, replace(estimate, skill=skill))
+    numbers = _numbers(space, best, replace(estimate, skill=skill), reached)
     found = space.recipe(best)
     scale = Scale.of(poor.describe(), _floors(poor))
     before, after = (compare(kept_good, kept_poor, one, scale, seed) for one in (space.start, found))
@@ -173,8 +173,9 @@ def _floors(pictures: Pictures) -> Tensor:
     return torch.tensor([feature.floor for feature in features_of(pictures.images.shape[1])], dtype=torch.float64)
 
 
-def _numbers(space: Space, vector: Tensor, estimate: Estimate) -> tuple[Number, ...]:
-    low, high = (space.in_units(end) for end in estimate.interval())
+def _numbers(space: Space, vector: Tensor, estimate: Estimate, reached: bool) -> tuple[Number, ...]:
+    interval = estimate.interval() if reached else torch.full_like(estimate.interval(), torch.nan)
+    low, high = (space.in_units(end) for end in interval)
     before, after = space.in_units(space.vector()), space.in_units(vector)
     rows = zip(space.labels, before, after, low, high, estimate.skill.tolist(), strict=True)
     return tuple(Number(*row) for row in rows)
@@ -183,7 +184,7 @@ def _numbers(space: Space, vector: Tensor, estimate: Estimate) -> tuple[Number, 
 def _warnings(same: bool, reached: bool, numbers: Sequence[Number], after: Comparison) -> list[str]:
     found = []
     if not reached:
-        found.append("no recipe of this model makes such a set: intervals are not to be relied on")
+        found.append("no recipe of this model makes such a set: there are no intervals")
     if same:
         found.append("no recipe that was found is nearer to the poor images than the one to start from: it is returned")
     if not any(number.identified for number in numbers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import pytest
 import torch
@@ -63,7 +64,8 @@ def test_out_of_reach_is_said():
     green = Pictures(poor.images * torch.tensor([0.2, 1.5, 0.2]).view(3, 1, 1), poor.masks)
     clipped = Pictures(green.images.clamp(0, 1), green.masks)
     fit = fit_recipe(phantoms(30, 0), clipped, START, settings=["brightness"], sets=40, rounds=1, search=20)
-    assert any("intervals are not" in warning for warning in fit.warnings)
+    assert any("no intervals" in warning for warning in fit.warnings)
+    assert all(math.isnan(number.low) for number in fit.numbers)
     assert any("cannot reach" in warning and "red" in warning for warning in fit.warnings)
 
 
