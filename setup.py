@@ -3,6 +3,10 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["degrade", "degrade.*", "enhance", "enhance.*"]), "degrade_cli"],
+    packages=[
+        *find_packages(include=["degrade", "degrade.*", "enhance", "enhance.*"]),
+        "degrade_cli",
+        "degrade_cli.studio",
+    ],
     package_dir={"degrade_cli": "cli"},
 )

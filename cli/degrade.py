@@ -16,6 +16,7 @@ from .prepare import prepare_command
 from .preview import preview
 from .replay import replay
 from .standard_streams import open_closed
+from .studio.command import studio
 from .synth import synth
 from .verify import verify
 from .warm_up import warm_up
@@ -73,7 +74,7 @@ def _say_backends(names: list[str]) -> None:
                 click.echo(f"  {line}")
 
 
-for command in (synth, prepare_command, verify, preview, replay, fit, check, warm_up):
+for command in (synth, prepare_command, verify, preview, studio, replay, fit, check, warm_up):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,295 @@
+"""`degrade studio` without a browser: state in, picture out; what can be taken away; who is answered."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import shlex
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import degrade
+from cli import sources
+from cli.degrade import main
+from cli.options import read_recipe
+from cli.studio import picture, sliders, words
+from cli.studio.images import LARGEST_UPLOAD, Images, Opened, fitted
+from cli.studio.server import Server, Studio
+from degrade.images import image_io
+from degrade.settings import Choice, Range, ends
+from degrade.stream import open_source
+from tests.cli_runs import photograph, run
+
+PHANTOM = "phantom:fundus:0"
+
+
+@pytest.fixture(scope="module")
+def opened() -> Opened:
+    """A small photograph that is no square."""
+    image = degrade.phantom.fundus(degrade.make_keys(0, 1), 96)[0][0, :, :, 5:]
+    return Opened(image_io.to_integer(image), "left/01", "photographs/", "image")
+
+
+def pixels(uri: str) -> torch.Tensor:
+    """The picture of a data URI, uint8 (C, H, W)."""
+    return image_io.read_bytes(base64.b64decode(uri.partition("base64,")[2]))
+
+
+def test_the_picture_is_that_of_degrade(opened: Opened) -> None:
+    for recipe in degrade.RECIPES:
+        made = picture.answer(picture.State("", recipe, seed=3), opened)
+        expected = degrade.degrade(opened.image, recipe, seed=3, id="left/01")
+        assert torch.equal(pixels(made["degraded"]), expected), recipe
+    assert made["key"] == str(int(degrade.make_keys(3, ["left/01"])))
+    assert [made["width"], made["height"]] == made["file"] == [91, 96]
+
+
+def test_the_picture_is_that_of_synth(opened: Opened, tmp_path) -> None:
+    photograph(tmp_path / "eye.png")
+    source = open_source(str(tmp_path / "eye.png"))
+    there = Opened(source.load(0)["image"], source.ids[0], str(tmp_path / "eye.png"), "")
+    state = picture.State("", "cofe-net", {"brightness": [0.6, 0.8], "type": "111"}, seed=5)
+    made = picture.answer(state, there)
+    command = shlex.split(made["synth"].replace("pairs/", str(tmp_path / "pairs")))
+    run(*command[1:])
+    (written,) = (tmp_path / "pairs/degraded").rglob("*.png")
+    assert torch.equal(image_io.read(written), pixels(made["degraded"]))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "stage"),
+    [({}, ""), ({"brightness": 0.5, "spot_center.1.0": 0.25, "type": 7.0}, ""), ({"blur_kernel.0": 0.1}, "blur")],
+)
+def test_the_python_makes_the_same_picture(opened: Opened, parameters: dict[str, float], stage: str) -> None:
+    state = picture.State("", "cofe-net", {"contrast": [0.7, 0.9]}, 2, parameters, stage)
+    made = picture.answer(state, opened)
+    image = degrade.phantom.fundus(degrade.make_keys(0, 1), 96)[0][0, :, :, 5:]
+    names: dict[str, Any] = {"given": image_io.to_integer(image)}
+    exec(made["python"].replace("image = image\n", "image = given\n"), names)
+    degraded = names["degraded"]
+    degraded = degraded if degraded.dtype == torch.uint8 else image_io.to_integer(degraded[0])
+    assert torch.equal(degraded, pixels(made["degraded"]))
+
+
+def test_a_changed_number_changes_the_picture_and_nothing_else(opened: Opened) -> None:
+    before = picture.answer(picture.State("", "cofe-net"), opened)
+    after = picture.answer(picture.State("", "cofe-net", parameters={"brightness": 0.5}), opened)
+    changed = [a["name"] for a, b in zip(after["rows"], before["rows"], strict=True) if a["value"] != b["value"]]
+    assert changed == ["brightness"]
+    assert pixels(after["degraded"]).float().mean() < pixels(before["degraded"]).float().mean()
+
+
+@pytest.mark.parametrize("name", degrade.RECIPES)
+def test_every_number_has_a_row_with_its_unit_and_a_span_that_is_allowed(name: str) -> None:
+    recipe = degrade.recipe(name)
+    parameters = recipe.draw(degrade.make_keys(0, 1), 64, 64)
+    rows = sliders.rows(recipe, parameters, (64, 64))
+    assert len(rows) == sum(value.numel() for value in parameters.values())
+    assert {row["label"]: row["unit"] for row in rows} == {p.name: p.unit for p in recipe.parameter_table}
+    for row in rows:
+        if row["kind"] == "real":
+            (low, high), (least, most) = row["span"], row["allowed"]
+            assert least - 1e-6 <= low <= row["value"] <= high <= most + 1e-6, row
+            assert high > low, row
+            assert high - low < 40, row  # a slider over all of what is allowed, such as 1e6, would be of no use
+
+
+@pytest.mark.parametrize("name", degrade.RECIPES)
+def test_a_fixed_number_is_what_every_later_draw_has(name: str) -> None:
+    recipe = degrade.recipe(name)
+    rows = sliders.rows(recipe, recipe.draw(degrade.make_keys(0, 1), 64, 64), (64, 64))
+    fixable = {row["name"]: float(f"{row['value']:.4g}") for row in rows if row["setting"]}
+    assert fixable
+    for setting, value in fixable.items():
+        drawn = degrade.recipe(name, **{setting: value}).draw(degrade.make_keys(9, 3), 64, 64)[setting]
+        assert torch.allclose(drawn, torch.full_like(drawn, value), rtol=1e-5, atol=1e-7), setting
+
+
+def test_stages_that_do_not_act_are_marked(opened: Opened) -> None:
+    rows = picture.answer(picture.State("", "cofe-net", {"type": "010"}), opened)["rows"]
+    assert {row["stage"] for row in rows if row["acts"]} == {"", "spots"}
+
+
+@pytest.mark.parametrize("name", degrade.RECIPES)
+def test_what_is_copied_is_the_recipe(name: str) -> None:
+    made = degrade.recipe(name)
+    assert words.set_line(made) == ""
+    for key, setting in made.settings_table.items():
+        low, high = (0.0, 0.0) if isinstance(setting, Choice) else ends(made.settings[key])
+        values: list[Any] = list(setting.choices) if isinstance(setting, Choice) else [low, high]
+        if isinstance(setting, Range) and not setting.whole:
+            values.append((low, (2 * low + high) / 3))
+        for value in values:
+            changed = degrade.recipe(name, **{key: value})
+            options = shlex.split(words.set_line(changed))
+            assert read_recipe(name, None, options[1::2]).settings == changed.settings, key
+            assert degrade.recipe(changed.to_toml()).settings == changed.settings, key
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"recipe": "/etc/passwd.toml"}, "unknown recipe '/etc/passwd.toml'"),
+        ({"recipe": 'recipe = "cofe-net"\n'}, "unknown recipe"),
+        ({"settings": {"brightness": 99.0}}, "brightness = 99"),
+        ({"settings": {"britness": 1.0}}, "did you mean brightness"),
+        ({"parameters": {"brightness": 99.0}}, "brightness"),
+        ({"parameters": {"spot_center.99.0": 0.5}}, "no parameter 'spot_center.99.0'"),
+        ({"parameters": {"noise_key": 1.0}}, "noise_key"),
+        ({"parameters": {"type": 1.5}}, "whole number"),
+        ({"stage": "blurr"}, "did you mean blur"),
+        ({"size": 100_000}, "allowed is 32 to 4096"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(opened: Opened, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        picture.answer(picture.State(**{"image": "", "recipe": "cofe-net"} | changes), opened)
+
+
+def test_images_keep_their_proportions_and_are_never_enlarged() -> None:
+    image = torch.randint(256, (1, 50, 200), dtype=torch.uint8)
+    assert fitted(image, 100).shape == (1, 1, 25, 100)
+    assert torch.equal(fitted(image, 768), image_io.to_float(image)[None])
+
+
+def test_handles_open_images_and_no_files(tmp_path) -> None:
+    photograph(tmp_path / "eye.png", bits=16)
+    images = Images(str(tmp_path), sources.open_source(str(tmp_path)).items)
+    assert [image["name"] for image in images.handles()][:2] == ["eye", "fundus phantom"]
+    first = images.open("source:0")
+    names: dict[str, Any] = {}
+    exec(f"from degrade.images import image_io\nimage = {first.python}", names)
+    assert torch.equal(names["image"].int(), first.image.int())
+    png = (tmp_path / "eye.png").read_bytes()
+    for bad in ("source:1", "source:-1", str(tmp_path / "eye.png"), "phantom:fundus:0?size=9", "upload:1", ""):
+        with pytest.raises(ValueError, match="not open any more"):
+            images.open(bad)
+    with pytest.raises(ValueError, match="unknown phantom 'liver'"):
+        images.open("phantom:liver:0")
+    handle = images.add("../../etc\\my eye.png", png)
+    assert (images.open(handle).id, images.open(handle).source) == ("my eye", "my eye.png")
+    for _ in range(5):
+        images.add("other.png", png)
+    with pytest.raises(ValueError, match="not open any more"):
+        images.open(handle)
+    with pytest.raises(ValueError, match="not an image"):
+        images.add("text.png", b"no image")
+
+
+# the server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server in a thread of its own."""
+    with Server(Studio(Images())) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def request(
+    server: Server, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    """Status, content and headers of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    reply = connection.getresponse()
+    found = (reply.status, reply.read(), dict(reply.getheaders()))
+    connection.close()
+    return found
+
+
+def test_the_page_is_served_to_who_knows_its_address(server: Server) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+    status, content, headers = request(server, "GET", f"/?token={server.studio.token}")
+    assert status == 200
+    assert b"degrade studio" in content
+    assert b"http" not in content  # nothing is fetched
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert request(server, "GET", "/page.js")[0] == request(server, "GET", "/page.css")[0] == 200
+    assert request(server, "GET", "/")[0] == request(server, "GET", "/?token=%C3%A9")[0] == 403
+    assert request(server, "GET", "/../command.py")[0] == request(server, "GET", "/etc/passwd")[0] == 404
+
+
+def test_a_picture_is_asked_for(server: Server) -> None:
+    token = server.studio.token
+    started = json.loads(request(server, "POST", "/start", b"{}", X_Studio_Token=token)[1])
+    assert list(started["recipes"]) == list(degrade.RECIPES)
+    body = json.dumps({"image": PHANTOM, "recipe": "cofe-net", "size": 64}).encode()
+    status, content, _ = request(server, "POST", "/degraded", body, X_Studio_Token=token)
+    assert status == 200
+    made = json.loads(content)
+    assert pixels(made["degraded"]).shape == (3, 64, 64)
+    assert made["milliseconds"] > 0
+    clean = json.loads(request(server, "POST", "/clean", body, X_Studio_Token=token)[1])["clean"]
+    assert not torch.equal(pixels(clean), pixels(made["degraded"]))
+
+
+def test_a_file_is_opened(server: Server, tmp_path) -> None:
+    token, data = server.studio.token, photograph(tmp_path / "eye.png").read_bytes()
+    status, content, _ = request(server, "POST", "/open?name=eye.png", data, X_Studio_Token=token)
+    assert status == 200
+    assert torch.equal(server.studio.images.open(json.loads(content)["handle"]).image, image_io.read_bytes(data))
+    status, content, _ = request(server, "POST", "/open?name=x.png", b"nothing", X_Studio_Token=token)
+    assert status == 400
+    assert "not an image" in json.loads(content)["error"]
+
+
+def test_others_are_refused(server: Server) -> None:
+    token, body = server.studio.token, json.dumps({"image": PHANTOM, "recipe": "cofe-net"}).encode()
+    assert request(server, "POST", "/degraded", body)[0] == 403
+    assert request(server, "POST", "/degraded", body, X_Studio_Token="guess")[0] == 403
+    for foreign in ({"Host": f"evil.example:{server.server_port}"}, {"Origin": "http://evil.example"}):
+        assert request(server, "POST", "/degraded", body, X_Studio_Token=token, **foreign)[0] == 403
+        assert request(server, "GET", f"/?token={token}", **foreign)[0] == 403
+    assert request(server, "POST", "/elsewhere", body, X_Studio_Token=token)[0] == 404
+    assert request(server, "PUT", "/degraded", body, X_Studio_Token=token)[0] == 501
+
+
+def test_requests_are_bounded_and_their_mistakes_are_said(server: Server) -> None:
+    token = server.studio.token
+    for path, length in (("/open", LARGEST_UPLOAD + 1), ("/degraded", 1 << 20), ("/degraded", 10**30)):
+        status = request(server, "POST", path, None, X_Studio_Token=token, Content_Length=str(length))[0]
+        assert status == 413, path
+    assert request(server, "POST", "/open", None, X_Studio_Token=token, Content_Length="-1")[0] == 411
+    for bad, said in ((b"[", "line 1"), (b'{"image": "a"}', "recipe"), (b'{"image": "a", "file": "b"}', "file")):
+        status, content, _ = request(server, "POST", "/degraded", bad, X_Studio_Token=token)
+        assert status == 400
+        assert said in json.loads(content)["error"]
+
+
+def test_the_command_says_the_address_and_ends(monkeypatch, tmp_path) -> None:
+    def interrupted(server: Server) -> None:
+        seen.append(server)
+        raise KeyboardInterrupt
+
+    seen: list[Server] = []
+    browsed: list[str] = []
+    monkeypatch.setattr(Server, "serve_forever", interrupted)
+    monkeypatch.setattr("webbrowser.open", browsed.append)
+    photograph(tmp_path / "eye.png")
+    result = run("studio", tmp_path / "eye.png", "--recipe", "x-bdcnn", "--set", "eta=0.4,0.5", "--seed", 7)
+    (server,) = seen
+    assert server.url in result.output
+    assert browsed == [server.url]
+    assert server.studio.start == {"recipe": "x-bdcnn", "settings": {"eta": [0.4, 0.5]}, "seed": 7}
+    assert server.studio.images.handles()[0]["name"] == "eye"
+    run("studio", "--no-browser")
+    assert len(browsed) == 1
+
+
+def test_the_command_refuses_what_cannot_be(tmp_path) -> None:
+    assert "none.png" in run("studio", tmp_path / "none.png", code=2).output
+    with Server(Studio(Images())) as there:
+        said = CliRunner().invoke(main, ["studio", "--no-browser", "--port", str(there.server_port)])
+    assert said.exit_code == 2
+    assert f"port {there.server_port}" in said.output
