@@ -201,7 +201,7 @@ def _function(
         raise Refusal("WHAT", str(error)) from None
     if isinstance(recipe, degrade.models.PoissonGaussian):
         levels = ends(recipe.settings["levels"])[0]
-        changed = {"eta": eta * 255 / levels, "sigma": sigma * levels / 255, "clip": clip}
+        changed: dict[str, Any] = {"eta": eta * 255 / levels, "sigma": sigma * levels / 255, "clip": clip}
         recipe = degrade.recipe(recipe.to_toml(), **changed)
     return adapted(recipe, device=place), recipe
 

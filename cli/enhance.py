@@ -8,6 +8,7 @@ from enhance.networks import NETWORKS
 from enhance.networks.summary import facts
 
 from .apply import apply
+from .benchmark import benchmark
 from .evaluate import evaluate_
 from .export import export
 from .segment import segment
@@ -44,6 +45,7 @@ def networks() -> None:
 
 main.add_command(train_command)
 main.add_command(apply)
+main.add_command(benchmark)
 main.add_command(evaluate_)
 main.add_command(export)
 main.add_command(segment)

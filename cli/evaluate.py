@@ -14,6 +14,7 @@ from tqdm import tqdm
 from degrade import stream
 from degrade.images import image_io
 from degrade.pairs.existing import are_pairs
+from degrade.severity import LEVELS
 from enhance.evaluation import (
     DEGRADED,
     Case,
@@ -21,6 +22,7 @@ from enhance.evaluation import (
     cropped_cases,
     evaluate,
     field_of_view,
+    graded_cases,
     paired_cases,
     real_cases,
     synthetic_cases,
@@ -34,7 +36,7 @@ from .failures import Failures, say
 from .mapping import STRUCTURE_HELP, map_options, open_structures
 from .measuring import compared_with, open_images, read_finder, read_grader, read_niqe_model, read_protocol
 from .methods import METHOD_HELP, RESULTS_HELP, open_row, read_held_out
-from .options import Refusal, check_out, read_device, read_recipe
+from .options import Refusal, check_out, read_device, read_recipe, severity_option
 from .running_size import running_sizes
 from .segment import SEGMENTER_HELP
 from .sources import PAIRS_HELP, SOURCE_HELP
@@ -114,7 +116,12 @@ from .writable import check_writable
     metavar="RUN",
     help="Measure only the images that this run holds out.",
 )
-@click.option("--by", type=click.Choice(["type"]), help="A table for each type of degradation too.")
+@click.option(
+    "--by",
+    type=click.Choice(["type", "severity"]),
+    help="A table for each type of degradation, or each severity from 1 to 5 of --recipe, too.",
+)
+@severity_option
 @click.option("--tests", is_flag=True, help="Paired t-tests, Wilcoxon tests and bootstrap intervals (needs SciPy).")
 @click.option("--time", "times", is_flag=True, help="Adds the milliseconds that each METHOD takes for an image.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
@@ -149,6 +156,7 @@ def evaluate_(
     seed: int,
     held_out: Path | None,
     by: str | None,
+    severity: str | None,
     tests: bool,
     times: bool,
     limit: int | None,
@@ -170,8 +178,10 @@ def evaluate_(
     """
     if recipe and reference:
         raise click.UsageError("--recipe makes the bad images, --reference finds the good ones: give one of them")
-    if changes and not recipe:
-        raise click.UsageError("--set changes a setting of --recipe: give both")
+    if (changes or severity or by == "severity") and not recipe:
+        raise click.UsageError("--set, --severity and --by severity change a setting of --recipe: give both")
+    if severity and by == "severity":
+        raise click.UsageError("--by severity takes all five, --severity one: give one of them")
     if sheet_out is not None:
         check_out(sheet_out)
     for out in (json_out, csv_out, sheet_out):
@@ -198,10 +208,20 @@ def evaluate_(
             raise click.UsageError("SOURCE has pairs, bad images and good ones: leave --recipe and --reference out")
         cases = paired_cases(found, size=size, failed=failed, structures=names, prepare=square)
     elif recipe:
-        degradation = read_recipe(recipe, changes=changes)
-        cases = synthetic_cases(
-            found, degradation, size=size, seed=seed, failed=failed, structures=names, prepare=square
-        )
+        levels = {"": severity} if by != "severity" else {str(level): str(level) for level in LEVELS}
+        graded = {
+            kind: synthetic_cases(
+                found,
+                read_recipe(recipe, changes=changes, severity=level),
+                size=size,
+                seed=seed,
+                failed=failed,
+                structures=names,
+                prepare=square,
+            )
+            for kind, level in levels.items()
+        }
+        cases = graded_cases(graded, "severity") if by == "severity" else graded[""]
     else:
         good = None if reference is None else open_images(reference, "--reference")
         if good is not None and not set(good.ids) & set(found.ids):
@@ -225,9 +245,10 @@ def evaluate_(
         if len(rows) < 6:
             rows[case.id] = _cells(case, made, numbers, "degraded" if recipe else "as it is")
 
+    total = len(found) * (len(LEVELS) if by == "severity" else 1)
     table = evaluate(
         enhancers,
-        tqdm(cases, total=len(found), unit="image", leave=False, disable=None),
+        tqdm(cases, total=total, unit="image", leave=False, disable=None),
         measures,
         device=place,
         tile=tile,
@@ -255,7 +276,7 @@ def evaluate_(
         **compared,
     }
     write_files(content, table, source, rows, json_out, csv_out, sheet_out)
-    sys.exit(failures.status(len(found), strict))
+    sys.exit(failures.status(total, strict))
 
 
 def _fitted(row: Enhancer | Results, size: int | None, prepare: str) -> Enhancer | Results:

@@ -14,6 +14,7 @@ from enhance.checkpoints import WEIGHTS
 from enhance.holdout import Ids, read_ids
 from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
+from enhance.outsiders import Outsider, OutsiderError, is_outsider, open_outsider
 from enhance.results import Results
 from enhance.training.rundir import HELD_OUT, TEST
 
@@ -53,6 +54,16 @@ def open_method(text: str, device: torch.device, argument: str = "METHOD") -> En
     if not os.path.exists(text):
         raise Refusal(argument, f"{text!r} is no file or folder, and no baseline ({', '.join(BASELINES)})")
     return open_network(text, device, argument)
+
+
+def open_measured(text: str, device: torch.device, argument: str) -> Enhancer:
+    """Open a METHOD, or any network as FILE.pt2 or module:function."""
+    if text in BASELINES or os.path.isdir(text) or not is_outsider(text):
+        return open_method(text, device, argument)
+    try:
+        return Outsider(open_outsider(text, device), text)
+    except OutsiderError as error:
+        raise Refusal(argument, str(error)) from None
 
 
 def open_network(text: str, device: torch.device, argument: str) -> EnhancementNetwork:

@@ -30,8 +30,18 @@ class Refusal(click.BadParameter):
         click.echo(f"Error: {self.format_message()}", file=file, err=file is None)
 
 
+def severity_option(command: Command) -> Command:
+    """Adds --severity, for `read_recipe`."""
+    return click.option(
+        "--severity",
+        metavar="LEVEL|LEVEL:STAGE",
+        help="How strong, from 1 (little) to 5 (much); 3 is the recipe as it is, and each level has 2 dB less than the "
+        "one before. With a STAGE, such as 4:blur, that stage alone.",
+    )(command)
+
+
 def recipe_options(command: Command) -> Command:
-    """Adds --recipe, --type and --set, for `read_recipe`."""
+    """Adds --recipe, --type, --severity and --set, for `read_recipe`."""
     for option in (
         click.option(
             "--set",
@@ -48,6 +58,7 @@ def recipe_options(command: Command) -> Command:
             help="Which degradations act, for recipes that have a choice: a digit each for blur, spots and "
             "illumination, or random: one of the seven combinations per picture.  [default: as the recipe says]",
         ),
+        severity_option,
         click.option(
             "--recipe",
             default="cofe-net",
@@ -83,8 +94,10 @@ def read_window(window: str | None) -> image_io.Window | None:
     return center, width
 
 
-def read_recipe(recipe: str, type_: str | None = None, changes: Iterable[str] = ()) -> degrade.Degradation:
-    """The recipe with the values of --type and --set."""
+def read_recipe(
+    recipe: str, type_: str | None = None, changes: Iterable[str] = (), severity: str | None = None
+) -> degrade.Degradation:
+    """The recipe with the values of --type, --severity and --set."""
     try:
         table = degrade.recipe(recipe).settings_table
     except OSError as error:
@@ -98,11 +111,23 @@ def read_recipe(recipe: str, type_: str | None = None, changes: Iterable[str] = 
         if "type" in overrides:
             raise click.UsageError("--type and --set type=... say the same thing: give one of them")
         overrides["type"] = type_
+    graded = {} if severity is None else _severity(recipe, severity)
     try:
-        return degrade.recipe(recipe, **overrides)
+        return degrade.recipe(recipe, **graded, **overrides)
     except ValueError as error:
         argument = "--type" if type_ is not None and str(error).startswith("type ") else "--set"
         raise Refusal(argument, str(error)) from None
+
+
+def _severity(recipe: str, text: str) -> dict[str, Any]:
+    """The arguments of `degrade.recipe` that --severity stands for."""
+    level, _, stage = (part.strip() for part in text.partition(":"))
+    graded: dict[str, Any] = {"severity": int(level) if level.isdecimal() else level, "stage": stage or None}
+    try:
+        degrade.recipe(recipe, **graded)
+    except ValueError as error:
+        raise Refusal("--severity", str(error)) from None
+    return graded
 
 
 def _change(change: str, table: Mapping[str, Setting]) -> tuple[str, Any]:

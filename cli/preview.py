@@ -48,6 +48,7 @@ def preview(
     recipe: str,
     type_: str | None,
     changes: tuple[str, ...],
+    severity: str | None,
     views: int,
     size: int,
     seed: int,
@@ -55,7 +56,7 @@ def preview(
     limit: int,
 ) -> None:
     """Draws a contact sheet of what a recipe does: clean, each stage alone, all of them, and several views."""
-    made_by = read_recipe(recipe, type_, changes)
+    made_by = read_recipe(recipe, type_, changes, severity)
     check_out(out)
 
     def row(item: Item) -> list[sheet.Cell]:
@@ -64,7 +65,8 @@ def preview(
     rows = dict(islice(_usable(open_source(source, read_window(window)).items, row), limit))
     if not rows:
         raise click.ClickException(f"no image of {source!r} could be read")
-    changed = "".join(f", {change}" for change in ([f"type={type_}"] if type_ else []) + list(changes))
+    named = [f"{name} {value}" for name, value in (("type", type_), ("severity", severity)) if value]
+    changed = "".join(f", {change}" for change in [*named, *changes])
     picture = sheet.sheet(f"{made_by.name}{changed}, seed {seed}", rows, size)
     save(out, sheet.pixels(picture))
     click.echo(f"{out}: {len(rows)} images, {picture.width} x {picture.height} pixels")

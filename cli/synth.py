@@ -144,6 +144,7 @@ def synth(
     recipe: str,
     type_: str | None,
     changes: tuple[str, ...],
+    severity: str | None,
     views: int,
     size: int | None,
     bits: str | None,
@@ -168,7 +169,7 @@ def synth(
     """Make a data set of clean and degraded images from the images of SOURCE, in the folder DEST."""
     if resume and overwrite:
         raise click.UsageError("--resume continues and --overwrite deletes: give one of them")
-    made_by = read_recipe(recipe, type_, changes)
+    made_by = read_recipe(recipe, type_, changes, severity)
     shown = read_window(window)
     if layout or masks or labels or keep:
         given = open_mapped(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from degrade import severity as severities
 from degrade.base import Degradation, read_toml
 from degrade.models import Cataract, Cornea, Fundus, PoissonGaussian
 from degrade.settings import closest
@@ -75,12 +76,22 @@ RECIPES: Mapping[str, Preset] = {
 }
 
 
-def recipe(name_or_toml: Degradation | str | os.PathLike[str], **overrides: Any) -> Degradation:
+def recipe(
+    name_or_toml: Degradation | str | os.PathLike[str],
+    *,
+    severity: int | None = None,
+    stage: str | None = None,
+    **overrides: Any,
+) -> Degradation:
     """The degradation of a named recipe, or of a recipe in TOML.
 
     Args:
         name_or_toml: a name from `RECIPES`; a path ending in .toml; the text of a TOML recipe; or a degradation, which
             is returned as it is.
+        severity: 1 (little) to 5 (much): ranges moved so that the mean PSNR falls by 2 dB from level to level; 3 is the
+            recipe as it is. See `degrade.severity`.
+        stage: a stage that acts alone at that severity, such as "light" or "noise"; all as the recipe has them if not
+            given.
         overrides: settings that differ: a number is fixed, a pair is drawn uniformly per sample.
 
     Raises:
@@ -89,13 +100,16 @@ def recipe(name_or_toml: Degradation | str | os.PathLike[str], **overrides: Any)
 
     >>> recipe("cofe-net", type="111", brightness=0.8, spot_count=(0, 3)).settings["spot_count"]
     (0.0, 3.0)
+    >>> recipe("x-bdcnn", severity=5, sigma=10).settings["sigma"]
+    10.0
     >>> recipe("cofenet")
     Traceback (most recent call last):
     ValueError: unknown recipe 'cofenet'; did you mean cofe-net?
     """
     if isinstance(name_or_toml, Degradation):
-        if overrides:
-            raise TypeError(f"settings ({', '.join(overrides)}) go with a recipe's name, not with a {name_or_toml}")
+        given = [*overrides, *(["severity"] if severity is not None else [])]
+        if given:
+            raise TypeError(f"settings ({', '.join(given)}) go with a recipe's name, not with a {name_or_toml}")
         return name_or_toml
     if not isinstance(name_or_toml, (str, os.PathLike)):
         kind = type(name_or_toml).__name__
@@ -115,8 +129,14 @@ def recipe(name_or_toml: Degradation | str | os.PathLike[str], **overrides: Any)
     if not isinstance(text, str) or text not in RECIPES:
         raise ValueError(f"unknown recipe {shown(text)}{closest(str(text)[:100], RECIPES)}")
     preset = RECIPES[text]
-    chosen = {**preset.settings, **settings, **overrides}
+    if stage is not None and severity is None:
+        raise ValueError(f"stage = {stage!r} goes with severity, a whole number from 1 to 5")
+    chosen = {**preset.settings, **settings}
     table = preset.model.settings_table
+    if severity is not None:
+        stock = {name: one.read(name, chosen.get(name, one.default)) for name, one in table.items()}
+        chosen |= severities.at_level(text, preset.model, table, stock, severity, stage)
+    chosen |= overrides
     if unknown := next((name for name in chosen if name not in table), None):
         raise ValueError(f"unknown setting {unknown!r}{closest(unknown, table)}")
     make: Callable[..., Degradation] = preset.model

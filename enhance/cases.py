@@ -121,6 +121,18 @@ def synthetic_cases(
         rest = rest[done:]
 
 
+def graded_cases(cases: Mapping[str, Iterable[Case]], name: str) -> Iterator[Case]:
+    """Cases of several kinds one after another, each in a group of its kind.
+
+    Args:
+        cases: by kind, such as "1" to "5".
+        name: of the groups, such as "severity".
+    """
+    for kind, some in cases.items():
+        for case in some:
+            yield replace(case, groups={**case.groups, name: kind})
+
+
 def real_cases(
     source: Source,
     reference: Source | None,

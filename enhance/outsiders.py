@@ -55,6 +55,27 @@ def open_outsider(text: str, device: torch.device) -> Callable[[Tensor], Any]:
     return called
 
 
+class Outsider:
+    """A function of images as a method, for `enhance.evaluation.evaluate`.
+
+    Args:
+        function: from (B, C, H, W) in [0, 1] to enhanced images of that shape.
+        name: of it, for errors.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any], name: str) -> None:
+        self._function, self._name = function, name
+
+    @torch.no_grad()
+    def enhance(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Enhanced images, clipped to [0, 1]; OutsiderError where the function gives something else."""
+        made = self._function(image)
+        if not isinstance(made, Tensor) or made.shape != image.shape:
+            got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            raise OutsiderError(f"{self._name} returned {got} for images {tuple(image.shape)}")
+        return made.to(image).clamp(0, 1)
+
+
 def imported(text: str) -> Any:
     """What "module:name" names; modules of the working directory can be imported, as with `python -m`."""
     module, _, name = text.partition(":")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enhance.outsiders import OutsiderError, imported, is_outsider
 from enhance.training.processes import RunError
 
 if TYPE_CHECKING:
@@ -65,12 +65,9 @@ def opened(name: str, run: Path, step: int) -> Logger | None:
 
 def _class(name: str) -> Any:
     """What "module:class" names."""
-    module, separator, attribute = name.partition(":")
-    if not (separator and module and attribute):
+    if not is_outsider(name) or name.endswith(".pt2"):
         raise RunError(f"logger = {name!r}: allowed is none, tensorboard, csv or module:class")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
+        return imported(name)
+    except OutsiderError as error:
         raise RunError(f"logger = {name!r}: {error}") from None
-    except AttributeError:
-        raise RunError(f"logger = {name!r}: {module} has no {attribute}") from None
