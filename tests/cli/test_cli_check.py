@@ -53,6 +53,7 @@ def test_our_recipe_passes_and_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["cofe-net", "cornea"])
+@pytest.mark.slow
 def test_other_recipes_are_checked_for_keys_range_and_draws(recipe: str) -> None:
     result = run(recipe)
     assert result.exit_code == 0, result.output

@@ -32,6 +32,7 @@ def source(tmp_path_factory):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 @pytest.mark.parametrize("writer", ["files", pytest.param("shards", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path, writer):
     source = "phantom:fundus?count=16&size=96"
     arguments = ["synth", source, tmp_path / "killed", "--views", "2", "--workers", "2", *WRITERS[writer]]

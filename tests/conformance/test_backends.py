@@ -59,6 +59,11 @@ def _large_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, size)
 
 
+def slow_on_gpu(value: object, backend: str) -> object:
+    """A parameter of a test that interprets several kernels where it is of the GPU's backend."""
+    return pytest.param(value, marks=pytest.mark.slow) if backend == "gpu" else value
+
+
 def is_quick(case: Case) -> bool:
     """Not one of many that differ only in how an interpreted kernel stores what it computes."""
     return case.backend != "gpu" or case.dtype == torch.float32
@@ -90,7 +95,9 @@ def test_is_the_definition(case: Case) -> None:
     assert float(wrong.double().mean()) <= allowed
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.batch > 1 and is_quick(case)], ids=str)
+@pytest.mark.parametrize(
+    "case", [slow_on_gpu(case, case.backend) for case in CASES if case.batch > 1 and is_quick(case)], ids=str
+)
 def test_a_sample_alone_is_what_it_is_in_a_batch(case: Case) -> None:
     d, p = parameters(case)
     image, mask = inputs(case)
@@ -124,7 +131,7 @@ def test_every_pair_of_values_occurs() -> None:
         assert {(c.batch, c.backend) for c in mine} == {(n, name) for n in BATCHES for name in degrade.backend.names}
 
 
-@pytest.mark.parametrize("backend", degrade.backend.names)
+@pytest.mark.parametrize("backend", [slow_on_gpu(name, name) for name in degrade.backend.names])
 def test_a_wrong_parameter_is_noticed(backend: str) -> None:
     """The planted defect: one hundredth more of one parameter is more than the tolerance."""
     image, mask = pictures(3, (61, 40))

@@ -119,6 +119,7 @@ def test_a_wrong_call_is_not_a_broken_backend() -> None:
     assert choose(planted, CPU).name == "cpu"
 
 
+@pytest.mark.slow
 def test_without_llvm_pictures_are_the_same(tmp_path: Path) -> None:
     """A library that cannot be loaded: the definition serves, with one warning that names the cause."""
     (tmp_path / "llvmlite").mkdir()

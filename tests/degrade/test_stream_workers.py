@@ -246,7 +246,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["spawn", slow("forkserver")])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.slow
 def test_every_way_of_starting_processes_serves(method, tmp_path):
     """Those that begin anew take the stream's sources along."""
     file = tmp_path / "program.py"

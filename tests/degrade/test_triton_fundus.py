@@ -94,6 +94,7 @@ def test_every_type_equals_the_batched_path(recipe: str, shape: tuple[int, int])
     assert off[without_fields].max() < 2e-6 + 2e-5 * float(p["noise"].max())
 
 
+@pytest.mark.slow
 def test_the_tiles_that_gpus_use_equal_it_as_well() -> None:
     image, mask = photograph(70, 131, 2)
     p = drawn(degrade.recipe("cofe-net", type="111"), 2, 70, 131)
@@ -101,6 +102,7 @@ def test_the_tiles_that_gpus_use_equal_it_as_well() -> None:
 
 
 @pytest.mark.usefixtures("few_tiles")
+@pytest.mark.slow
 def test_grey_images() -> None:
     image, mask = photograph(61, 97, 3, channels=1)
     p = {**drawn(degrade.recipe("cofe-net-paper"), 3, 61, 97), "type": torch.tensor([1, 6, 7], device=DEVICE)}

@@ -154,6 +154,7 @@ class TestTensors:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
 @pytest.mark.parametrize("width", [10**9, 512])
+@pytest.mark.slow
 def test_no_memory_is_taken_for_what_is_not_there(about, tmp_path, width):
     """With width 512 the network would take 1.1 GB."""
     file = changed(about, tmp_path, {"width": width})

@@ -27,6 +27,7 @@ def loss(result):
 
 
 @each
+@pytest.mark.slow
 def test_training_compiles(name, options):
     image, gradients = images(2, 3, 64, 64) * 2 - 1, []
     for backend in (None, "aot_eager"):
