@@ -50,6 +50,9 @@ def test_a_wheel_has_no_common_names(installed: Path) -> None:
     assert names == {"degrade", "enhance", "degrade_cli"}
     assert {path.name for path in (installed / "bin").iterdir()} == {"degrade", "enhance"}
     assert (installed / "degrade/py.typed").exists()
+    assert {path.name for path in (ROOT / "cli/studio").iterdir() if path.is_file()} == {
+        path.name for path in (installed / "degrade_cli/studio").iterdir() if path.is_file()
+    }
     assert {path.relative_to(ROOT) for path in (ROOT / "degrade").rglob("*.py")} == {
         path.relative_to(installed) for path in (installed / "degrade").rglob("*.py")
     }

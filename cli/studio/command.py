@@ -38,6 +38,7 @@ def studio(
     source: str | None,
     recipe: str,
     type_: str | None,
+    severity: str | None,
     changes: tuple[str, ...],
     seed: int,
     window: str | None,
@@ -49,7 +50,7 @@ def studio(
     It draws again, compares by a dragged divider, shows each stage alone, and gives the recipe as TOML and as --set.
     The page is served to this machine alone and fetches nothing; files dropped on it stay here.
     """
-    made_by = read_recipe(recipe, type_, changes)
+    made_by = read_recipe(recipe, type_, changes, severity)
     items = None if source is None else open_source(source, read_window(window)).items
     start = {
         "recipe": made_by.name,

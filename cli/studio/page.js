@@ -35,14 +35,19 @@ async function draw() {
       $("error").hidden = true;
       show();
     } catch (error) {
-      $("error").textContent = error.message === "Failed to fetch" ? "degrade studio has ended" : error.message;
-      $("error").hidden = false;
+      complain(error instanceof TypeError ? "degrade studio has ended: start it again" : error.message);
     }
   }
   await Promise.all([$("clean"), $("degraded")].map((picture) => picture.src ? picture.decode().catch(() => 0) : 0));
   running = false;
   if (waiting) return draw();
   document.body.dataset.state = $("error").hidden ? "ready" : "refused";
+}
+
+function complain(message) {
+  $("error").textContent = message;
+  $("error").hidden = false;
+  place();
 }
 
 function change(changes) {
@@ -108,7 +113,8 @@ function showNumbers() {
     }
     $("numbers").replaceChildren();
     for (const [stage, members] of groups) {
-      const title = make("h3", {textContent: stage || "general"});
+      const title = make("h3", {textContent: stage || "general"}, make("small", {textContent: "does not act: see type"}));
+      title.dataset.stage = stage;
       if (members.some((row) => row.item !== null)) title.append(itemChooser(items));
       $("numbers").append(title, ...members.map(numberRow));
     }
@@ -124,7 +130,7 @@ function itemChooser(items) {
 }
 
 function numberRow(row) {
-  const unit = row.unit || (row.kind === "real" ? "no unit" : "");
+  const unit = row.kind === "real" ? `${short(row.allowed[0])} to ${short(row.allowed[1])} ${row.unit}` : "";
   const name = make("span", {className: "name", textContent: row.label + (row.part ? `, ${row.part}` : "")},
     make("small", {textContent: unit}));
   const element = make("div", {className: "row", title: `${row.meaning}; allowed: ${row.range}`}, name);
@@ -158,6 +164,7 @@ function numberRow(row) {
 function refreshNumber(row) {
   const element = document.querySelector(`[data-name="${row.name}"]`);
   element.classList.toggle("idle", !row.acts);
+  document.querySelector(`h3[data-stage="${row.stage}"] small`).hidden = row.acts;
   element.classList.toggle("changed", row.name in state.parameters);
   if (row.kind === "real") {
     const [slider, number] = element.querySelectorAll("input");
@@ -202,10 +209,15 @@ function settingRow(row) {
   } else if (row.kind === "number") {
     const [slider, number] = [make("input", {type: "range"}), make("input", {type: "number", ariaLabel: row.name})];
     for (const input of [slider, number]) Object.assign(input, {step: "any", min: row.limits[0], max: row.limits[1]});
+    slider.max = Math.min(row.limits[1], Math.max(1, 2 * row.value));
     slider.oninput = () => { number.value = short(slider.valueAsNumber); send(short(slider.valueAsNumber)); };
     number.onchange = () => { if (!Number.isNaN(number.valueAsNumber)) send(number.valueAsNumber); };
     element.append(slider, number);
-    element.refresh = (value) => { slider.value = value; number.value = value; };
+    element.refresh = (value) => {
+      slider.max = Math.max(slider.max, value);
+      slider.value = value;
+      number.value = value;
+    };
   } else {
     rangeInputs(row, element, send);
   }
@@ -251,8 +263,11 @@ function place() {
   if (!answer) return;
   const room = $("scroll"), fit = Math.min(room.clientWidth / answer.width, room.clientHeight / answer.height);
   const scale = Number(view.zoom) || fit;
+  const [across, down] = [room.scrollLeft + room.clientWidth / 2, room.scrollTop + room.clientHeight / 2];
+  const grows = Math.floor(answer.width * scale) / ($("frame").clientWidth || 1);
   $("frame").style.width = `${Math.floor(answer.width * scale)}px`;
   $("frame").style.height = `${Math.floor(answer.height * scale)}px`;
+  if (grows !== 1) room.scrollTo(across * grows - room.clientWidth / 2, down * grows - room.clientHeight / 2);
   $("frame").classList.toggle("large", scale >= 2);
   $("clean").style.clipPath = `inset(0 ${100 - view.divider}% 0 0)`;
   $("divider").style.left = `${view.divider}%`;
@@ -296,8 +311,7 @@ async function open(file) {
     listImages(opened.images, opened.handle);
     change({parameters: {}});
   } catch (error) {
-    $("error").textContent = `${file.name}: ${error.message}`;
-    $("error").hidden = false;
+    complain(`${file.name}: ${error.message}`);
     document.body.dataset.state = "refused";
   }
 }
@@ -312,9 +326,14 @@ function chooseRecipe(recipe) {
 }
 
 async function copy(button) {
-  const text = button.dataset.copy === "set" ? answer.set : $(button.dataset.copy).textContent;
-  await navigator.clipboard.writeText(text);
-  button.textContent = "Copied";
+  const shown = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(answer[shown]);
+    button.textContent = "Copied";
+  } catch {  // where the browser does not allow it, the user can
+    getSelection().selectAllChildren($(shown));
+    button.textContent = "Selected: press Ctrl+C";
+  }
   setTimeout(() => { button.textContent = "Copy"; }, 1200);
 }
 
@@ -370,4 +389,4 @@ async function begin() {
   draw();
 }
 
-begin().catch((error) => { $("error").textContent = error.message; $("error").hidden = false; });
+begin().catch((error) => complain(error.message));

@@ -92,7 +92,8 @@ def recipe_of(state: State) -> degrade.Degradation:
     """The recipe with its changes. Names only: what could be a path is refused."""
     if state.recipe not in degrade.RECIPES:
         raise ValueError(f"unknown recipe {state.recipe!r:.80}{closest(state.recipe[:100], degrade.RECIPES)}")
-    return degrade.recipe(state.recipe, **state.settings)
+    settings: dict[str, Any] = dict(state.settings)
+    return degrade.recipe(state.recipe, **settings)
 
 
 def described() -> dict[str, Any]:

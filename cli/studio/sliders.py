@@ -79,6 +79,7 @@ def rows(recipe: degrade.Degradation, parameters: Parameters, shape: tuple[int, 
     for place in places(recipe, parameters):
         parameter, index = place
         value = parameters[parameter.name][(0, *index)].item()
+        setting = recipe.settings_table.get(place.name)
         of_items = parameter.shape[:1] == ("N",)
         low, high = spans.get((parameter.name, index[1:] if of_items else index), (0.0, 0.0))
         found.append(
@@ -88,7 +89,7 @@ def rows(recipe: degrade.Degradation, parameters: Parameters, shape: tuple[int, 
                 "part": _part(parameter, index[1:] if of_items else index),
                 "item": index[0] if of_items else None,
                 "stage": parameter.stage,
-                "unit": parameter.unit,
+                "unit": parameter.unit or (setting.unit if setting else ""),
                 "meaning": parameter.meaning,
                 "kind": parameter.kind,
                 "value": str(value) if parameter.kind == "key" else value,  # 64 bits are more than JavaScript has
@@ -98,7 +99,7 @@ def rows(recipe: degrade.Degradation, parameters: Parameters, shape: tuple[int, 
                 "acts": parameter.stage not in STAGE_BITS
                 or acting is None
                 or bool(acting & STAGE_BITS[parameter.stage]),
-                "setting": parameter.kind == "real" and isinstance(recipe.settings_table.get(place.name), Range),
+                "setting": parameter.kind == "real" and isinstance(setting, Range),
                 "choices": _choices(parameter),
             }
         )

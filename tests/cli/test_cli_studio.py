@@ -7,7 +7,9 @@ import http.client
 import json
 import shlex
 import threading
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +93,10 @@ def test_every_number_has_a_row_with_its_unit_and_a_span_that_is_allowed(name: s
     parameters = recipe.draw(degrade.make_keys(0, 1), 64, 64)
     rows = sliders.rows(recipe, parameters, (64, 64))
     assert len(rows) == sum(value.numel() for value in parameters.values())
-    assert {row["label"]: row["unit"] for row in rows} == {p.name: p.unit for p in recipe.parameter_table}
+    for parameter in recipe.parameter_table:
+        (unit,) = {row["unit"] for row in rows if row["label"] == parameter.name}
+        setting = recipe.settings_table.get(parameter.name)
+        assert unit == (parameter.unit or (setting.unit if setting else "")), parameter.name
     for row in rows:
         if row["kind"] == "real":
             (low, high), (least, most) = row["span"], row["allowed"]
@@ -285,6 +290,14 @@ def test_the_command_says_the_address_and_ends(monkeypatch, tmp_path) -> None:
     assert server.studio.images.handles()[0]["name"] == "eye"
     run("studio", "--no-browser")
     assert len(browsed) == 1
+
+
+def test_a_wheel_has_the_page() -> None:
+    room = Path(__file__).parents[2]
+    described = tomllib.loads((room / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = described["tool"]["setuptools"]["package-data"]["degrade_cli.studio"]
+    files = {path.name for path in (room / "cli/studio").iterdir() if path.is_file() and path.suffix != ".py"}
+    assert set(listed) == files
 
 
 def test_the_command_refuses_what_cannot_be(tmp_path) -> None:
