@@ -3,7 +3,7 @@
 const token = new URLSearchParams(location.search).get("token");
 const $ = (id) => document.getElementById(id);
 const natural = {"x-bdcnn": "chest", "x-bdcnn-released": "chest", cornea: "cornea"};  // phantoms; else fundus
-const state = {image: "", recipe: "cofe-net", settings: {}, seed: 0, parameters: {}, stage: "", size: 768};
+const state = {image: "", recipe: "cofe-net", severity: "", settings: {}, seed: 0, parameters: {}, stage: "", size: 768};
 const view = {divider: 50, zoom: 0, tab: "drawn", item: 0};
 let recipes = {}, answer = null, cleanOf = "", running = false, waiting = false;
 
@@ -184,9 +184,11 @@ function refreshNumber(row) {
 function showSettings() {
   if ($("settings").dataset.recipe !== state.recipe) {
     $("settings").dataset.recipe = state.recipe;
+    fill($("severity"), recipes[state.recipe].severities, state.severity);
     $("citation").textContent = recipes[state.recipe].citation;
     $("settings").replaceChildren(...recipes[state.recipe].settings.map(settingRow));
   }
+  $("severity").value = state.severity;
   for (const row of recipes[state.recipe].settings) {
     const element = document.querySelector(`[data-setting="${row.name}"]`);
     element.classList.toggle("changed", answer.changed.includes(row.name));
@@ -317,7 +319,7 @@ async function open(file) {
 }
 
 function chooseRecipe(recipe) {
-  const changes = {recipe, settings: {}, parameters: {}, stage: ""};
+  const changes = {recipe, severity: "", settings: {}, parameters: {}, stage: ""};
   if (state.image.startsWith("phantom:")) {
     changes.image = `phantom:${natural[recipe] ?? "fundus"}:0`;
     $("image").value = changes.image;
@@ -353,7 +355,8 @@ function listen() {
   $("size").onchange = () => change({size: Number($("size").value)});
   $("zoom").onchange = () => { view.zoom = Number($("zoom").value); place(); remember(); };
   $("forget").onclick = () => change({parameters: {}});
-  $("published").onclick = () => change({settings: {}});
+  $("published").onclick = () => change({severity: "", settings: {}});
+  $("severity").onchange = () => change({severity: $("severity").value});
   $("download").onclick = download;
   $("file").onchange = () => { open($("file").files[0]); $("file").value = ""; };
   for (const button of document.querySelectorAll("[data-copy]")) button.onclick = () => copy(button);
@@ -378,7 +381,7 @@ async function begin() {
   recipes = start.recipes;
   Object.assign(state, start.state);
   recall();
-  if (!(state.recipe in recipes)) Object.assign(state, {recipe: "cofe-net", settings: {}, parameters: {}});
+  if (!(state.recipe in recipes)) Object.assign(state, {recipe: "cofe-net", severity: "", settings: {}, parameters: {}});
   fill($("recipe"), Object.entries(recipes).map(([name, recipe]) => [name, name]), state.recipe);
   const first = start.images[0].handle;
   listImages(start.images, state.image || (first.startsWith("phantom:") ? `phantom:${natural[state.recipe] ?? "fundus"}:0` : first));

@@ -24,6 +24,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         image: handle of an image.
         recipe: a name from `degrade.RECIPES`; never a path.
+        severity: level, or level and stage, such as "4:blur"; empty for the recipe as published.
         settings: of the recipe that differ.
         seed: of the draw; with the image's id it is the key.
         parameters: numbers of this picture that differ from those drawn, by place (`sliders.Place`).
@@ -33,6 +34,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     image: str
     recipe: str
+    severity: str = ""
     settings: dict[str, bool | float | str | list[float]] = {}
     seed: int = 0
     parameters: dict[str, float] = {}
@@ -46,7 +48,8 @@ def answer(state: State, opened: Opened) -> dict[str, Any]:
     Raises:
         ValueError: naming the field that cannot be used, and what is allowed.
     """
-    recipe = recipe_of(state)
+    chosen = words.Chosen(state.recipe, state.severity, state.settings)
+    recipe = chosen.recipe
     image = shown(state, opened)
     height, width = image.shape[-2:]
     start = time.perf_counter()
@@ -68,11 +71,11 @@ def answer(state: State, opened: Opened) -> dict[str, Any]:
         "rows": sliders.rows(recipe, parameters, (height, width)),
         "stages": list(stages),
         "settings": {name: _value(value) for name, value in recipe.settings.items()},
-        "changed": list(words.changes(recipe)),
+        "changed": list(chosen.changes),
         "toml": recipe.to_toml(),
-        "set": words.set_line(recipe),
-        "synth": words.synth(recipe, opened, state.seed),
-        "python": words.python(recipe, opened, state.seed, state.parameters, state.stage),
+        "set": chosen.options,
+        "synth": words.synth(chosen, opened, state.seed),
+        "python": words.python(chosen, opened, state.seed, state.parameters, state.stage),
     }
 
 
@@ -86,14 +89,6 @@ def shown(state: State, opened: Opened) -> Tensor:
     if not 32 <= state.size <= LARGEST_SIDE:
         raise ValueError(f"size = {state.size}: allowed is 32 to {LARGEST_SIDE} pixels")
     return fitted(opened.image, state.size)
-
-
-def recipe_of(state: State) -> degrade.Degradation:
-    """The recipe with its changes. Names only: what could be a path is refused."""
-    if state.recipe not in degrade.RECIPES:
-        raise ValueError(f"unknown recipe {state.recipe!r:.80}{closest(state.recipe[:100], degrade.RECIPES)}")
-    settings: dict[str, Any] = dict(state.settings)
-    return degrade.recipe(state.recipe, **settings)
 
 
 def described() -> dict[str, Any]:
@@ -112,6 +107,7 @@ def described() -> dict[str, Any]:
                 row |= {"whole": isinstance(setting, Range) and setting.whole}
             rows.append(row)
         found[name] = {"summary": preset.summary, "citation": preset.citation, "settings": rows}
+        found[name]["severities"] = words.severities(name)
     return found
 
 

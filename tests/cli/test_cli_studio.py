@@ -56,7 +56,7 @@ def test_the_picture_is_that_of_synth(opened: Opened, tmp_path) -> None:
     photograph(tmp_path / "eye.png")
     source = open_source(str(tmp_path / "eye.png"))
     there = Opened(source.load(0)["image"], source.ids[0], str(tmp_path / "eye.png"), "")
-    state = picture.State("", "cofe-net", {"brightness": [0.6, 0.8], "type": "111"}, seed=5)
+    state = picture.State("", "cofe-net", "4", {"brightness": [0.6, 0.8], "type": "111"}, seed=5)
     made = picture.answer(state, there)
     command = shlex.split(made["synth"].replace("pairs/", str(tmp_path / "pairs")))
     run(*command[1:])
@@ -65,11 +65,18 @@ def test_the_picture_is_that_of_synth(opened: Opened, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "stage"),
-    [({}, ""), ({"brightness": 0.5, "spot_center.1.0": 0.25, "type": 7.0}, ""), ({"blur_kernel.0": 0.1}, "blur")],
+    ("severity", "parameters", "stage"),
+    [
+        ("", {}, ""),
+        ("5:light", {}, ""),
+        ("", {"brightness": 0.5, "spot_center.1.0": 0.25, "type": 7.0}, ""),
+        ("2", {"blur_kernel.0": 0.1}, "blur"),
+    ],
 )
-def test_the_python_makes_the_same_picture(opened: Opened, parameters: dict[str, float], stage: str) -> None:
-    state = picture.State("", "cofe-net", {"contrast": [0.7, 0.9]}, 2, parameters, stage)
+def test_the_python_makes_the_same_picture(
+    opened: Opened, severity: str, parameters: dict[str, float], stage: str
+) -> None:
+    state = picture.State("", "cofe-net", severity, {"contrast": [0.7, 0.9]}, 2, parameters, stage)
     made = picture.answer(state, opened)
     image = degrade.phantom.fundus(degrade.make_keys(0, 1), 96)[0][0, :, :, 5:]
     names: dict[str, Any] = {"given": image_io.to_integer(image)}
@@ -117,24 +124,35 @@ def test_a_fixed_number_is_what_every_later_draw_has(name: str) -> None:
 
 
 def test_stages_that_do_not_act_are_marked(opened: Opened) -> None:
-    rows = picture.answer(picture.State("", "cofe-net", {"type": "010"}), opened)["rows"]
+    rows = picture.answer(picture.State("", "cofe-net", settings={"type": "010"}), opened)["rows"]
     assert {row["stage"] for row in rows if row["acts"]} == {"", "spots"}
 
 
 @pytest.mark.parametrize("name", degrade.RECIPES)
 def test_what_is_copied_is_the_recipe(name: str) -> None:
-    made = degrade.recipe(name)
-    assert words.set_line(made) == ""
+    made = words.Chosen(name).recipe
+    assert words.Chosen(name).options == ""
     for key, setting in made.settings_table.items():
         low, high = (0.0, 0.0) if isinstance(setting, Choice) else ends(made.settings[key])
         values: list[Any] = list(setting.choices) if isinstance(setting, Choice) else [low, high]
         if isinstance(setting, Range) and not setting.whole:
-            values.append((low, (2 * low + high) / 3))
+            values.append([low, (2 * low + high) / 3])
         for value in values:
-            changed = degrade.recipe(name, **{key: value})
-            options = shlex.split(words.set_line(changed))
-            assert read_recipe(name, None, options[1::2]).settings == changed.settings, key
-            assert degrade.recipe(changed.to_toml()).settings == changed.settings, key
+            chosen = words.Chosen(name, settings={key: value})
+            options = shlex.split(chosen.options)
+            assert read_recipe(name, None, options[1::2]).settings == chosen.recipe.settings, key
+            assert degrade.recipe(chosen.recipe.to_toml()).settings == chosen.recipe.settings, key
+
+
+@pytest.mark.parametrize("name", degrade.RECIPES)
+def test_every_severity_is_that_of_the_commands(name: str) -> None:
+    for severity, _ in words.severities(name):
+        chosen = words.Chosen(name, severity)
+        expected = read_recipe(name, severity=severity or None).settings
+        assert chosen.recipe.settings == expected, severity
+        assert chosen.options == (f"--severity {severity}" if severity else "")
+    with pytest.raises(ValueError, match="4:blur"):
+        _ = words.Chosen(name, "6").recipe
 
 
 @pytest.mark.parametrize(
@@ -148,6 +166,7 @@ def test_what_is_copied_is_the_recipe(name: str) -> None:
         ({"parameters": {"spot_center.99.0": 0.5}}, "no parameter 'spot_center.99.0'"),
         ({"parameters": {"noise_key": 1.0}}, "noise_key"),
         ({"parameters": {"type": 1.5}}, "whole number"),
+        ({"severity": "3:blurr"}, "blurr"),
         ({"stage": "blurr"}, "did you mean blur"),
         ({"size": 100_000}, "allowed is 32 to 4096"),
     ],

@@ -283,6 +283,13 @@ def test_ranges_are_set_and_taken_away(page: Browser, folder: Path) -> None:
     assert degrade.recipe(str(folder / "cofe-net.toml")).settings == recipe.settings
 
 
+def test_a_severity_is_chosen(page: Browser, folder: Path) -> None:
+    page.js("$('severity').value = '5:blur', $('severity').dispatchEvent(new Event('change'))")
+    page.settled()
+    assert page.js("answer.set") == "--severity 5:blur"
+    assert torch.equal(degraded(page), expected(folder, severity=5, stage="blur"))
+
+
 def test_each_stage_alone(page: Browser) -> None:
     page.js("change({settings: {type: '111'}})")
     page.settled()
