@@ -29,6 +29,7 @@ def sets(tmp_path_factory) -> tuple[Path, Path]:
 QUICK = ("--size", 64, "--sets", 40, "--rounds", 1, "--search", 0, "--vary", "brightness")
 
 
+@pytest.mark.slow
 def test_a_recipe_and_a_report(tmp_path, sets):
     out, report = tmp_path / "fitted.toml", tmp_path / "report.png"
     output = run("fit", "fundus", *sets, *QUICK, "--recipe", "cofe-net", "--out", out, "--report", report).output
@@ -40,6 +41,7 @@ def test_a_recipe_and_a_report(tmp_path, sets):
     assert image_io.read(report).shape == (3, 1800, 1600)
 
 
+@pytest.mark.slow
 def test_cornea(tmp_path):
     image, _ = degrade.phantom.cornea(degrade.make_keys(0, 26), 64)
     good, poor = folder(tmp_path / "good", image[:13]), folder(tmp_path / "poor", 0.6 * image[13:])

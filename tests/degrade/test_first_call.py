@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "kernels"
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_compile_once(folder: Path, tmp_path: Path) -> None:
     script = tmp_path / "kernels.py"  # a kernel is known by its module's name
     script.write_text(CODE.replace("START", repr(time.time() + 4)))
