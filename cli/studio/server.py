@@ -28,7 +28,7 @@ _TOKEN = "X-Studio-Token"
 _LARGEST_STATE = 256 << 10
 _ANSWERS = {"/degraded": picture.answer, "/clean": picture.clean}
 _SECONDS = 60  # that a connection may stay silent
-_FILES = {"/page.css": "text/css", "/page.js": "text/javascript"}
+_FILES = {"/page.css": "text/css", "/page.js": "text/javascript", "/rows.js": "text/javascript"}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = _SECONDS
 
     def do_GET(self) -> None:
-        """The page and its two files."""
+        """The page and its files."""
         url = urlsplit(self.path)
         if not self._from_here():
             return self._refuse(HTTPStatus.FORBIDDEN, "this page is for this machine alone")
