@@ -17,6 +17,7 @@ from degrade.images import image_io
 from degrade.pairs.making import FAILURES, reason
 
 from . import problems
+from .fit_pair import pair
 from .fit_recipe import cornea, fundus
 from .options import Refusal, check_out, save
 from .sources import SOURCE_HELP, Item, open_source
@@ -162,5 +163,5 @@ def _report(found: NoiseFit) -> None:
     click.echo(f"from {int(found.bins.count[used].sum())} {kind} in {int(used.sum())} bins of grey values")
 
 
-for command in (fundus, cornea):
+for command in (fundus, cornea, pair):
     fit.add_command(command)
