@@ -72,7 +72,6 @@ def test_stages_that_do_not_act_are_left_out(phantom):
     assert fit.explained > 0.98
 
 
-@pytest.mark.slow
 def test_spots_are_found_where_they_are(phantom):
     clean, mask = phantom
     recipe = degrade.recipe("cofe-net", type="010", spot_count=3, spot_radius=(0.03, 0.06))
