@@ -12,11 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from degrade import stream
-from degrade.images import image_io
 from degrade.pairs.existing import are_pairs
 from degrade.severity import LEVELS
 from enhance.evaluation import (
-    DEGRADED,
     Case,
     Measures,
     cropped_cases,
@@ -31,16 +29,17 @@ from enhance.inference import Enhancer
 from enhance.probing import first_usable
 from enhance.results import Results
 
-from . import sheet
+from . import report, sheet
 from .failures import Failures, say
 from .mapping import STRUCTURE_HELP, map_options, open_structures
 from .measuring import compared_with, open_images, read_finder, read_grader, read_niqe_model, read_protocol
-from .methods import METHOD_HELP, RESULTS_HELP, open_row, read_held_out
+from .methods import METHOD_HELP, RESULTS_HELP, open_row, read_held_out, title
 from .options import Refusal, check_out, read_device, read_recipe, severity_option
+from .problems import told
 from .running_size import running_sizes
 from .segment import SEGMENTER_HELP
 from .sources import PAIRS_HELP, SOURCE_HELP
-from .tables import tell_tests, without_nan, write_files
+from .tables import cells, tell_tests, without_nan, write_files
 from .writable import check_writable
 
 
@@ -130,6 +129,12 @@ from .writable import check_writable
 @click.option("--json", "json_out", type=click.Path(path_type=Path, dir_okay=False), help="Every number, as JSON.")
 @click.option("--csv", "csv_out", type=click.Path(path_type=Path, dir_okay=False), help="A row per image and method.")
 @click.option("--sheet", "sheet_out", type=click.Path(path_type=Path, dir_okay=False), help="Pictures of 6 images.")
+@click.option(
+    "--report",
+    "report_out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="All of it as one HTML file.",
+)
 def evaluate_(
     methods: tuple[str, ...],
     source: str,
@@ -165,6 +170,7 @@ def evaluate_(
     json_out: Path | None,
     csv_out: Path | None,
     sheet_out: Path | None,
+    report_out: Path | None,
 ) -> None:
     """Measures the images of SOURCE, unchanged and enhanced by each METHOD.
 
@@ -184,14 +190,14 @@ def evaluate_(
         raise click.UsageError("--by severity takes all five, --severity one: give one of them")
     if sheet_out is not None:
         check_out(sheet_out)
-    for out in (json_out, csv_out, sheet_out):
+    for out in (json_out, csv_out, sheet_out, report_out):
         if out is not None:
             check_writable(out)
     place = read_device(device)
     given = {"masks": masks, "vessels": vessels, "discs": discs}
     found, names = open_structures(source, structure, layout=layout, labels=labels, keep=keep, **given)
     found = _some(found, source, None if held_out is None else read_held_out(held_out, "--held-out"), limit)
-    enhancers = {_title(text, methods): open_row(text, place) for text in dict.fromkeys(methods)}
+    enhancers = {title(text, methods): open_row(text, place) for text in dict.fromkeys(methods)}
     how = read_protocol(protocol, enhancers)
     size = how.size if size is None else size
     if prepare != "none" and size is None:
@@ -243,7 +249,7 @@ def evaluate_(
 
     def look(case: Case, made: dict[str, Tensor], numbers: dict[str, dict[str, float]]) -> None:
         if len(rows) < 6:
-            rows[case.id] = _cells(case, made, numbers, "degraded" if recipe else "as it is")
+            rows[case.id] = cells(case, made, numbers, "degraded" if recipe else "as it is")
 
     total = len(found) * (len(LEVELS) if by == "severity" else 1)
     table = evaluate(
@@ -276,6 +282,10 @@ def evaluate_(
         **compared,
     }
     write_files(content, table, source, rows, json_out, csv_out, sheet_out)
+    if report_out is not None:
+        with told("The table above is complete: give another FILE", report_out):
+            groups = {f"{by} {group}": some for group, some in tables.items()}
+            report.write(report_out, source, f"Protocol: {how.source}", {"All images": table, **groups}, rows)
     sys.exit(failures.status(total, strict))
 
 
@@ -288,12 +298,6 @@ def _fitted(row: Enhancer | Results, size: int | None, prepare: str) -> Enhancer
     return Results(row.source, size)
 
 
-def _title(text: str, methods: tuple[str, ...]) -> str:
-    """Name of a method's row: the last part of its path, or the whole path where two would be equal."""
-    short = Path(text).name
-    return short if sum(Path(other).name == short for other in dict.fromkeys(methods)) == 1 else text
-
-
 def _some(found: stream.Source, text: str, only: set[str] | None, limit: int | None) -> stream.Source:
     """The images that a run holds out, the first `limit` of them."""
     if only is not None:
@@ -301,16 +305,3 @@ def _some(found: stream.Source, text: str, only: set[str] | None, limit: int | N
             raise Refusal("--held-out", f"that run has kept out no image of {text!r}")
         found = found.subset(only)
     return found if limit is None else found.subset(list(found.ids[:limit]))
-
-
-def _cells(case: Case, made: dict[str, Tensor], numbers: dict[str, dict[str, float]], before: str) -> list[sheet.Cell]:
-    """The input, its reference beside it, and the results, with PSNR and SSIM under each."""
-
-    def cell(name: str, title: str) -> sheet.Cell:
-        found = numbers[name]
-        note = f"{found['PSNR']:.2f} dB, SSIM {found['SSIM']:.3f}" if "PSNR" in found else ""
-        return sheet.Cell("methods", title, image_io.resize(made[name], 256), note)
-
-    reference = [] if case.reference is None else [image_io.resize(case.reference, 256)]
-    cells = [cell(DEGRADED, before), *(sheet.Cell("methods", "reference", image) for image in reference)]
-    return cells + [cell(name, name) for name in made if name != DEGRADED]

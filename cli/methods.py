@@ -35,6 +35,12 @@ RESULTS_HELP = """  a folder of images of the same names: the results of another
 """Help text for commands that measure."""
 
 
+def title(text: str, methods: tuple[str, ...]) -> str:
+    """Name of a method's row: the last part of its path, or the whole path where two would be equal."""
+    short = Path(text).name
+    return short if sum(Path(other).name == short for other in dict.fromkeys(methods)) == 1 else text
+
+
 def open_row(text: str, device: torch.device) -> Enhancer | Results:
     """Open a METHOD to measure: as `open_method`, or a folder with the results of another program."""
     if text in BASELINES or not os.path.isdir(text) or (Path(text) / WEIGHTS).exists():

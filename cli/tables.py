@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from torch import Tensor
 
 from degrade.files import write_bytes
 from degrade.images import image_io
 from enhance.comparison import differences, interval
 from enhance.comparison import text as comparison_text
-from enhance.evaluation import Table
+from enhance.evaluation import DEGRADED, Case, Table
 
 from . import sheet
 from .failures import say
@@ -69,3 +70,16 @@ def write_files(
                 sheet_out,
                 sheet.pixels(sheet.sheet(f"{source}: input and results", rows, 256)),
             )
+
+
+def cells(case: Case, made: dict[str, Tensor], numbers: dict[str, dict[str, float]], before: str) -> list[sheet.Cell]:
+    """The input, its reference beside it, and the results, with PSNR and SSIM under each."""
+
+    def cell(name: str, title: str) -> sheet.Cell:
+        found = numbers[name]
+        note = f"{found['PSNR']:.2f} dB, SSIM {found['SSIM']:.3f}" if "PSNR" in found else ""
+        return sheet.Cell("methods", title, image_io.resize(made[name], 256), note)
+
+    reference = [] if case.reference is None else [image_io.resize(case.reference, 256)]
+    cells = [cell(DEGRADED, before), *(sheet.Cell("methods", "reference", image) for image in reference)]
+    return cells + [cell(name, name) for name in made if name != DEGRADED]

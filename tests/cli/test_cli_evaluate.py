@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -255,3 +256,15 @@ def test_a_segmenter_runs_at_its_size_too(tmp_path):
     save_segmenter(VesselSegmenter(3, 4, size=48), tmp_path / "s.safetensors")
     words = ["identity", EYES, "--recipe", "cofe-net", "--segmenter", tmp_path / "s.safetensors"]
     assert "Dice" in evaluate(tmp_path, *words)["summary"]["degraded"]
+
+
+def test_a_report_is_one_file(tmp_path):
+    words = ["gaussian", EYES, "--recipe", "cofe-net", "--by", "type", "--report", tmp_path / "r.html"]
+    evaluate(tmp_path, *words)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count("<table>") == 1 + page.count("<h2>type ")
+    assert "PSNR ↑" in page
+    assert "PIQE ↓" in page
+    assert 'src="data:image/png;base64,' in page
+    assert not re.search(r'(src|href)="(?!data:)', page)  # nothing beside it
+    assert '<td class="best">' in page
