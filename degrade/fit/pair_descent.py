@@ -106,11 +106,11 @@ def descend(target: Target, numbers: Numbers, steps: int, robust: bool = False) 
             yet shall not bend what is.
 
     Returns:
-        where it ended, and the mean cost: of squares, or what stands for them.
+        where it ended, and the mean absolute difference there.
     """
     vector = numbers.vector()
     now = target.differences(numbers.parameters(vector[None]))[0]
-    damping, cost = 0.01, _cost(now, _spread(now, robust))
+    damping = 0.01
     for _ in range(steps if len(vector) else 0):
         spread = _spread(now, robust)
         cost = _cost(now, spread)
@@ -132,7 +132,7 @@ def descend(target: Target, numbers: Numbers, steps: int, robust: bool = False) 
         vector, now, damping = tried[best], found[best], max(damped[best], 1e-6)
         if gain < 1e-4:
             break
-    return numbers.at(vector), cost
+    return numbers.at(vector), float(now.abs().mean())
 
 
 def _step(square: Tensor, right: Tensor, vector: Tensor, damping: float) -> Tensor:

@@ -95,6 +95,7 @@ def test_moved_frames_are_laid_back(phantom):
     assert fit.alignment.y == pytest.approx(-0.02 * 1.02, abs=3e-3)
     assert fit.alignment.scale == pytest.approx(1.02, abs=5e-3)
     assert float((fit.parameters["veil"] - truth["veil"]).abs()) < 0.05
+    assert not any(q.identified for q in fit.quantities if q.name.startswith("blur"))
     left_alone = fit_pair(clean, moved, recipe, mask, align_frames=False)
     assert left_alone.explained < fit.explained
 
