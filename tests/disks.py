@@ -1,4 +1,4 @@
-"""Commands on disks that are full or read-only: real ones, since root may write whatever the mode bits say."""
+"""Commands on disks that are full: real ones, since root may write whatever the mode bits say."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ ROOT = Path(__file__).parents[1]
 def _permitted():
     if shutil.which("unshare") is None:
         return "there is no unshare on this system"
-    trial = "mount -t tmpfs -o size=64k tmpfs /mnt && mount -o remount,ro /mnt"
+    trial = "mount -t tmpfs -o size=64k tmpfs /mnt"
     done = subprocess.run(["unshare", "-rm", "sh", "-c", trial], capture_output=True, text=True, timeout=30)
     return "" if done.returncode == 0 else f"unshare -rm and mount are not permitted here: {done.stderr.strip()}"
 
 
-def run(words, *, full=None, read_only=None, room=0, after=(), timeout=120):
+def run(words, *, full=None, room=0, after=(), timeout=120):
     """Runs a command of ours in a mount namespace of its own; skips the test where that is not permitted.
 
     Args:
         words: of the command, such as ["enhance", "apply", ...].
         full: a folder, whose content is put on a file system that is full but for `room` bytes.
-        read_only: a folder that cannot be written to.
         after: words of another command, which is run in the same place afterwards: what it prints comes last.
     """
     if reason := _permitted():
@@ -46,9 +45,6 @@ def run(words, *, full=None, read_only=None, room=0, after=(), timeout=120):
             "rm -r $copy",
             f"head -c $(( $(df --output=avail -B1 {folder} | tail -1) - {room} )) /dev/zero > {folder}/.fill",
         ]
-    if read_only is not None:
-        folder = shlex.quote(str(read_only))
-        steps += [f"mount --bind {folder} {folder}", f"mount -o remount,bind,ro {folder}"]
     steps += [_line(words), "status=$?", *([_line(after)] if after else []), "exit $status"]
     return subprocess.run(
         ["unshare", "-rm", "sh", "-c", "\n".join(steps)],

@@ -1,4 +1,4 @@
-"""Every `enhance` command on a full disk, a read-only one and a destination that cannot be: one line, status 1."""
+"""What `enhance` leaves behind on a full disk, and destinations that cannot be. All commands: tests/faults/test_disks.py."""
 
 from __future__ import annotations
 
@@ -47,20 +47,6 @@ def commands(run, disk):
 
 
 NAMES = list(commands(Path(), Path()))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "apply", "evaluate", "export"])
-def test_a_full_disk(trained, disk, name):
-    words, _ = commands(trained, disk)[name]
-    told(run(["enhance", *words], full=disk), str(disk), "the disk is full")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "sheet"])
-def test_a_read_only_disk(trained, disk, name):
-    words, _ = commands(trained, disk)[name]
-    told(run(["enhance", *words], read_only=disk), str(disk), "the disk is read-only")
 
 
 @pytest.mark.parametrize("name", NAMES)

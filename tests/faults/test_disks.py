@@ -67,7 +67,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("disk", [FULL, READ_ONLY], ids=["full", "read-only"])
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize(
+    "name", [name if name == "preview" else pytest.param(name, marks=pytest.mark.slow) for name in LINES]
+)
 def test_one_line(name: str, disk: str, places: dict[str, Path], tmp_path: Path, tally: Tally) -> None:
     dest = tmp_path / "dest"
     dest.mkdir()
@@ -90,7 +92,7 @@ def test_one_line(name: str, disk: str, places: dict[str, Path], tmp_path: Path,
     tally.count(f"{name}: {problem}\n{done.stdout[-500:]}{done.stderr[-1500:]}" if problem else "")
 
 
-@pytest.mark.parametrize("name", ["preview", "replay", "fit noise", "export", "segmenter", "evaluate"])
+@pytest.mark.parametrize("name", ["preview", "replay", "fit noise"])  # of enhance: tests/cli/test_cli_disks.py
 def test_a_destination_that_cannot_be_a_folder(
     name: str, places: dict[str, Path], tmp_path: Path, tally: Tally
 ) -> None:
