@@ -1,4 +1,4 @@
-"""What `enhance` leaves behind on a full disk, and destinations that cannot be. All commands: tests/faults/test_disks.py."""
+"""What `enhance` leaves on a full disk, and destinations that cannot be; each command: tests/faults/test_disks.py."""
 
 from __future__ import annotations
 
