@@ -52,7 +52,7 @@ def test_a_run(tmp_path):
     assert names == {
         *("weights.safetensors", "best.safetensors", "state_000002.pt", "log.jsonl"),
         *("weights_000000.safetensors", "state_000000.pt"),
-        *("samples", "run.toml", "held_out.json", "trained_on.json"),
+        *("samples", "curves.png", "run.toml", "held_out.json", "trained_on.json"),
     }
     assert [line["step"] for line in lines(tmp_path / "run")] == [1, 2, 2]
     held = json.loads((tmp_path / "run/held_out.json").read_text())
