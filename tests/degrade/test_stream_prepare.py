@@ -100,7 +100,7 @@ def test_the_commands(tmp_path):
     train("pcenet", source, "--prepare", "fov", "--out", tmp_path / "run", *PCE)
     assert 'prepare = "fov"' in (tmp_path / "run/run.toml").read_text()
     rows = image_io.read(next((tmp_path / "run/samples").iterdir()))
-    assert rows.shape[-2:] == (64, 3 * 64 + 2 * 4)  # the held-out image, prepared too
+    assert rows.shape[-1] == 3 * 192 + 4 * 6  # the held-out image, prepared too: three squares and gaps
     said = train("--resume", "--out", tmp_path / "run", "--prepare", "none", code=2)
     assert "the preparation of a run never changes" in said
     enhance("apply", tmp_path / "run", source, tmp_path / "made", "--prepare", "fov", "--size", 64, "--device", "cpu")

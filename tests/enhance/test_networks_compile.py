@@ -29,14 +29,15 @@ def loss(result):
 @each
 @pytest.mark.slow
 def test_training_compiles(name, options):
-    image, gradients = images(2, 3, 64, 64) * 2 - 1, []
+    """In float64: in float32 guided filters divide by variances so small that two orders of additions differ."""
+    image, gradients = images(2, 3, 64, 64).double() * 2 - 1, []
     for backend in (None, "aot_eager"):
-        net = tiny(name, **options).train()
+        net = tiny(name, **options).double().train()
         forward = net if backend is None else torch.compile(net, fullgraph=True, backend=backend)
         loss(forward(image)).backward()
         gradients.append([p.grad for p in net.parameters()])
     for plain, compiled in zip(*gradients, strict=True):
-        torch.testing.assert_close(compiled, plain, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(compiled, plain, atol=1e-9, rtol=1e-6)
 
 
 @pytest.mark.slow
