@@ -19,7 +19,7 @@ from degrade.pairs.making import FAILURES, reason
 from . import problems
 from .fit_pair import pair
 from .fit_recipe import cornea, fundus
-from .options import Refusal, check_out, save
+from .options import Refusal, check_files, save
 from .sources import SOURCE_HELP, Item, open_source
 
 
@@ -68,16 +68,7 @@ def noise(
 
     Without --frames each image may show anything, and the noise is measured in smooth patches.
     """
-    if out is not None and out.suffix.lower() != ".toml":
-        raise Refusal("--out", f"{str(out)!r}: allowed is .toml")
-    if plot is not None:
-        try:
-            check_out(plot)
-            figures.new_figure(1, 1)
-        except Refusal as error:
-            raise Refusal("--plot", error.message) from None
-        except ModuleNotFoundError as error:
-            raise click.ClickException(str(error)) from None
+    check_files(out, plot, "--plot")
     items = list(islice((item for source in sources for item in open_source(source).items), limit))
     if frames and len(items) < 2:
         raise Refusal("--frames", "two or more frames of one scene are needed, got 1")

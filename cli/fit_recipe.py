@@ -21,7 +21,7 @@ from degrade.images import image_io
 from degrade.pairs.making import FAILURES, reason
 
 from . import problems
-from .options import Refusal, check_out, read_recipe, save
+from .options import Refusal, check_files, read_recipe, save
 from .sources import SOURCE_HELP, open_source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -134,7 +134,7 @@ def _fit(
     seed: int,
     channels: int,
 ) -> None:
-    _check_files(out, report)
+    check_files(out, report, "--report")
     if size < 64 or size % 32:
         raise Refusal("--size", f"{size}: allowed are multiples of 32 from 64")
     start = read_recipe(recipe)
@@ -178,20 +178,6 @@ def _fit(
         except OSError as error:
             raise click.ClickException(f"cannot write {problems.reason(error, out)}") from None
     click.echo(f"go on with: degrade synth SOURCE DEST --recipe {out or 'FILE.toml (from --out)'}")
-
-
-def _check_files(out: Path | None, report: Path | None) -> None:
-    if out is not None and out.suffix.lower() != ".toml":
-        raise Refusal("--out", f"{str(out)!r}: allowed is .toml")
-    if report is None:
-        return
-    try:
-        check_out(report)
-        figures.new_figure(1, 1)
-    except Refusal as error:
-        raise Refusal("--report", error.message) from None
-    except ModuleNotFoundError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _open(text: str, channels: int, size: int, limit: int | None, what: str) -> Pictures:

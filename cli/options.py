@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import degrade
+from degrade import figures
 from degrade.images import image_io
 from degrade.settings import Choice, Setting, closest
 
@@ -170,6 +171,21 @@ def check_out(out: Path) -> None:
     """Refuses a file that `save` could not write, before any work is done."""
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"):
         raise Refusal("OUT", f"{str(out)!r}: allowed is png, jpg, webp or tiff")
+
+
+def check_files(out: Path | None, picture: Path | None, argument: str) -> None:
+    """Refuse files of a fit that cannot be written: --out is TOML, `argument` a picture that Matplotlib draws."""
+    if out is not None and out.suffix.lower() != ".toml":
+        raise Refusal("--out", f"{str(out)!r}: allowed is .toml")
+    if picture is None:
+        return
+    try:
+        check_out(picture)
+        figures.new_figure(1, 1)
+    except Refusal as error:
+        raise Refusal(argument, error.message) from None
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def save(out: Path, image: Tensor) -> None:

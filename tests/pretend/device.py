@@ -89,11 +89,11 @@ def _to_device(tensor: Tensor) -> Tensor:
     return _carried(tensor.detach().resolve_conj().resolve_neg(), _OWN_CODE)
 
 
-def _to_cpu(tensor: Tensor) -> Tensor:
+def to_cpu(tensor: Tensor) -> Tensor:
     return _carried(tensor, _CPU_CODE)
 
 
-def _is_own(value: Any) -> bool:
+def is_own(value: Any) -> bool:
     return isinstance(value, Tensor) and value.device.type == NAME
 
 
@@ -169,7 +169,7 @@ def _check_devices(op: Any, name: str, given: list[tuple[Any, Any]]) -> None:
         for tensor in _tensors(value):
             indices = name in _INDEXING and argument.name == "indices"
             scalar = tensor.ndim == 0 and scalars and not _writes(argument)
-            if not (_is_own(tensor) or indices or scalar):
+            if not (is_own(tensor) or indices or scalar):
                 raise RuntimeError(
                     f"expected all tensors on {NAME}, but {argument.name} of {name}, of shape {tuple(tensor.shape)}, "
                     f"is on {tensor.device}"
@@ -188,7 +188,7 @@ def _note_reads(name: str, given: list[tuple[Any, Any]], kwargs: dict[str, Any])
         if masks and name != "index" and not filled:  # `index` asks for `nonzero`, which is noted
             _note("waits", f"{name} with a mask")
         for one in indices:
-            if not _is_own(one):
+            if not is_own(one):
                 _note("copies", f"indices of {name}")
 
 
@@ -206,12 +206,12 @@ def _compute(op: Any, *args: Any, **kwargs: Any) -> Any:
             return [down(one, out) for one in value]
         if isinstance(value, torch.device) and value.type == NAME:
             return torch.device("cpu")
-        if not _is_own(value):
+        if not is_own(value):
             return value
         if out and value.numel() == 0:  # the operation sizes it
             sized.append((value, torch.empty(0, dtype=value.dtype)))
             return sized[-1][1]
-        return _to_cpu(value)
+        return to_cpu(value)
 
     outs = {argument.name for argument in op._schema.arguments if argument.is_out}
     numbers = any(a.type.kind() == "TensorType" and isinstance(v, (int, float, complex)) for a, v in given)
@@ -220,7 +220,7 @@ def _compute(op: Any, *args: Any, **kwargs: Any) -> Any:
     for own, made in sized:
         if made.numel():
             _resize(own, list(made.shape))
-            _to_cpu(own).copy_(made)
+            to_cpu(own).copy_(made)
     return _returned(op, given, result)
 
 
@@ -253,11 +253,11 @@ def _empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Te
 
 
 def _copy(source: Tensor, target: Tensor, non_blocking: bool = False) -> Tensor:
-    if _is_own(source) and not _is_own(target):
+    if is_own(source) and not is_own(target):
         _note("waits", "copy to the host")
-    elif _is_own(target) and not _is_own(source):
+    elif is_own(target) and not is_own(source):
         _note("copies", f"copy of {tuple(source.shape)}")
-    one, other = (_to_cpu(tensor) if _is_own(tensor) else tensor for tensor in (source, target))
+    one, other = (to_cpu(tensor) if is_own(tensor) else tensor for tensor in (source, target))
     other.copy_(one)
     return target
 
@@ -276,21 +276,21 @@ def _set(own: Tensor, source: Tensor) -> Any:
 
 def _item(own: Tensor) -> Any:
     _note("waits", "item")
-    return _to_cpu(own).item()
+    return to_cpu(own).item()
 
 
 def _convolution(image: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any) -> Tensor:
     op = _ATEN.convolution_overrideable.default
     _check_devices(op, "convolution", _given(op, (image, weight, bias), {}))
-    carried = None if bias is None else _to_cpu(bias)
-    return _to_device(_ATEN.convolution(_to_cpu(image), _to_cpu(weight), carried, *rest))
+    carried = None if bias is None else to_cpu(bias)
+    return _to_device(_ATEN.convolution(to_cpu(image), to_cpu(weight), carried, *rest))
 
 
 def _convolution_backward(grad: Tensor, image: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor | None, ...]:
     *shape, transposed, padding, groups, wanted = rest
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
     sizes = [channels] if wanted[2] else None
-    carried = (_to_cpu(tensor) for tensor in (grad, image, weight))
+    carried = (to_cpu(tensor) for tensor in (grad, image, weight))
     made = _ATEN.convolution_backward(*carried, sizes, *shape, transposed, padding, groups, wanted)
     return tuple(None if one is None else _to_device(one) for one in made)
 
@@ -355,7 +355,7 @@ def _copy_deeply() -> None:
     plain = Tensor.__deepcopy__
 
     def deepcopy(self: Tensor, memo: dict[int, Any]) -> Any:
-        if not _is_own(self) or isinstance(self, torch.nn.Parameter) or id(self) in memo:
+        if not is_own(self) or isinstance(self, torch.nn.Parameter) or id(self) in memo:
             return plain(self, memo)  # type: ignore[no-untyped-call]
         memo[id(self)] = self.detach().clone().requires_grad_(self.requires_grad)
         return memo[id(self)]

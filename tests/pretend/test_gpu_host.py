@@ -43,7 +43,7 @@ class Launches:
             places = {arg.device.type for arg in args if isinstance(arg, Tensor)}
             assert len(places) == 1, f"pointers to {sorted(places)}"
             self.names.append(self.name)
-            self.kernel[grid](*(device._to_cpu(a) if device._is_own(a) else a for a in args), **options)
+            self.kernel[grid](*(device.to_cpu(a) if device.is_own(a) else a for a in args), **options)
 
         return launch
 
