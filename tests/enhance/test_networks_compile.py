@@ -60,9 +60,9 @@ class Enhancer(nn.Module):
 
 @each
 def test_enhancing_exports_with_any_number_of_images(name, options):
-    net = tiny(name, **options)
+    net = tiny(name, **options).double()
     batch = {0: torch.export.Dim("batch", min=1)}
-    example = images(2, 3, 61, 97), disc(2, 61, 97)
+    example = images(2, 3, 61, 97).double(), disc(2, 61, 97).double()
     exported = torch.export.export(Enhancer(net), example, dynamic_shapes=(batch, batch), strict=False)
     file = io.BytesIO()
     torch.export.save(exported, file)
@@ -70,5 +70,5 @@ def test_enhancing_exports_with_any_number_of_images(name, options):
     loaded = torch.export.load(file).module()
     with torch.no_grad():
         for count in (1, 3):
-            image, mask = images(count, 3, 61, 97, seed=count), disc(count, 61, 97)
-            torch.testing.assert_close(loaded(image, mask), net.enhance(image, mask), atol=1e-5, rtol=0)
+            image, mask = images(count, 3, 61, 97, seed=count).double(), disc(count, 61, 97).double()
+            torch.testing.assert_close(loaded(image, mask), net.enhance(image, mask), atol=1e-9, rtol=0)
