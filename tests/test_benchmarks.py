@@ -69,6 +69,7 @@ def test_the_small_runs_are_all_that_the_command_prints() -> None:
     assert named == {table.func for table, _ in SMALL.values() if isinstance(table, partial)}
 
 
+@pytest.mark.slow
 def test_the_report_of_a_gpu(tmp_path: Path) -> None:
     """Rehearsed on a CPU: the tests marked gpu are skipped, a table that fails is named, the others are there."""
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -19,6 +21,7 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_first_example_is_short_and_learns() -> None:
     file = EXAMPLES / "train.py"
     assert len(file.read_text().splitlines()) < 40
@@ -27,6 +30,7 @@ def test_the_first_example_is_short_and_learns() -> None:
     assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
 
 
+@pytest.mark.slow
 def test_a_published_network_in_a_loop_of_ones_own() -> None:
     printed = run(sys.executable, str(EXAMPLES / "own_loop.py"))
     psnrs = [(float(before), float(after)) for before, after in re.findall(r"PSNR (\S+) -> (\S+) dB", printed)]
@@ -35,6 +39,7 @@ def test_a_published_network_in_a_loop_of_ones_own() -> None:
     assert psnrs[-1][1] > psnrs[-1][0] + 1
 
 
+@pytest.mark.slow
 def test_two_processes_stay_together() -> None:
     printed = run(
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",

@@ -22,6 +22,7 @@ def run(command, *arguments, code=0):
     return done.output
 
 
+@pytest.mark.slow
 def test_a_blur_against_nothing(tmp_path):
     words = ["benchmark", "gaussian", CHEST, "--recipe", "x-bdcnn"]
     said = run(main, *words, "--json", tmp_path / "b.json", "--plot", tmp_path / "b.png")

@@ -98,6 +98,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_functions_pass(module: str, name: str) -> None:
     said = check(f"{module}:{name}", "--no-keys", *RIGHT[name])

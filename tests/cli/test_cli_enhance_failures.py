@@ -148,6 +148,7 @@ class TestEvaluate:
         assert rows == [[name, str(len(found["images"]))] for name in ("degraded", "gaussian")]
         return found, errors
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("way", ["plain", "recipe", "reference", "niqe", "vessels"])
     def test_a_bad_image(self, images, way):
         """It comes first: what all are judged by."""

@@ -49,6 +49,7 @@ def test_cornea(tmp_path):
     assert "gain_high.low" in run("fit", "cornea", good, poor, *arguments).output
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fitted_is_said(tmp_path, sets):
     good, poor = sets
     black = folder(tmp_path / "black", torch.zeros(14, 3, 64, 64))

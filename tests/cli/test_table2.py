@@ -45,6 +45,7 @@ def noisy_psnr(folder: Path) -> float:
     return float(torch.stack(values).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("eta", "sigma"), list(TABLE_II))
 def test_noisy_psnr(ten: Path, tmp_path: Path, eta: float, sigma: float) -> None:
     settings = ["--recipe", "x-bdcnn", "--set", f"eta={eta}", "--set", f"sigma={sigma}"]

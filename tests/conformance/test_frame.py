@@ -112,6 +112,7 @@ def estimated_change(image: Tensor, mask: Tensor, borders: Sequence[tuple[int, i
     return sum(changes) / len(changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_estimated_masks_change_little(seed: int) -> None:
     borders = [(0, 0, 30, 30), (50, 20, 0, 5), (160, 160, 160, 160), (0, 300, 300, 40)]

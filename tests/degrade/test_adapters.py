@@ -18,6 +18,7 @@ def images():
     return degrade.phantom.fundus(degrade.make_keys(0, 4), 64)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(degrade.RECIPES))
 def test_kornia_replays_from_params_alone_and_in_a_sequence(name, images):
     from kornia.augmentation import AugmentationSequential, RandomHorizontalFlip

@@ -78,6 +78,7 @@ def test_synth_takes_it(tree, tmp_path):
         assert torch.equal(image_io.to_integer(pairs[0].mask), mask)
 
 
+@pytest.mark.slow
 def test_train_magenet_takes_it(tree, tmp_path):
     name, root = tree
     more = () if name in VESSELS else ("--set", "rsp=none")

@@ -148,6 +148,7 @@ def test_the_views_of_an_image_are_held_out_together(frozen):
     assert len(out.high) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["frozen", "real"])
 def test_train_on_them(frozen, real, tmp_path, kind):
     source = frozen if kind == "frozen" else f"pairs:{real / 'low'},{real / 'high'}"

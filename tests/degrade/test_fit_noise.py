@@ -254,6 +254,7 @@ def test_the_recipe_degrades_alike(interval):
     assert again.sigma == pytest.approx(fit.sigma, rel=0.1)
 
 
+@pytest.mark.slow
 def test_planted_noise_in_real_x_rays(data):
     """24 X-rays with eta and sigma over the paper's ranges, half of them clipped and rounded to 8 bits."""
     files = sorted((data / "xray").glob("*.png"))

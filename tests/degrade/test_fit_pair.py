@@ -31,6 +31,7 @@ def lit(phantom) -> tuple[PairFit, degrade.Parameters]:
     return fit_pair(clean, rounded(degraded), recipe, mask), truth
 
 
+@pytest.mark.slow
 def test_light_is_found_again(lit, phantom):
     fit, truth = lit
     clean, mask = phantom
@@ -84,6 +85,7 @@ def test_spots_are_found_where_they_are(phantom):
     assert fit.grey_levels < 1
 
 
+@pytest.mark.slow
 def test_moved_frames_are_laid_back(phantom):
     clean, mask = phantom
     recipe = degrade.recipe("cataract")

@@ -49,6 +49,7 @@ def test_a_planted_range_is_found():
     assert degrade.recipe(fit.recipe.to_toml()).settings == fit.recipe.settings
 
 
+@pytest.mark.slow
 def test_what_acts_nowhere_is_not_identified():
     poor = phantoms(18, 1)
     fit = fit_recipe(phantoms(18, 0), poor, START, settings=["spot_radius"], sets=40, rounds=1, search=0)
@@ -59,6 +60,7 @@ def test_what_acts_nowhere_is_not_identified():
     assert again.numbers == fit.numbers
 
 
+@pytest.mark.slow
 def test_out_of_reach_is_said():
     poor = phantoms(30, 1)
     green = Pictures(poor.images * torch.tensor([0.2, 1.5, 0.2]).view(3, 1, 1), poor.masks)

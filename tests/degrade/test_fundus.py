@@ -250,6 +250,7 @@ def test_parameters_do_not_depend_on_the_resolution(shape: tuple[int, int]) -> N
         assert all(torch.equal(base[name], other[name]) for name in base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("code", ["001", "010", "100", "111"])
 def test_degrading_and_shrinking_commute(code: str, factor: int) -> None:

@@ -76,6 +76,7 @@ def test_backends_agree(apply: Apply, recipe: str, size: tuple[int, int]) -> Non
     assert (apply(d, image, wrong, mask) - batched).abs().max() > 0.5 / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(300, 1400), (900, 300)])
 def test_bands_of_rows_leave_no_seam(size: tuple[int, int]) -> None:
     """Frames of ten and seven of the bands that Numba finishes one after the other, large blurs and many spots."""
@@ -294,6 +295,7 @@ print(woken(lambda: torch.zeros(1 << 22).add_(1)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="only Linux tells how often a thread has run")
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_torch_does_not_wake_its_threads(recipe: str) -> None:

@@ -238,6 +238,7 @@ def test_the_lock_leaves_no_file_and_can_be_taken_again(tmp_path):
 # --- small things
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
 def test_closed_streams_stop_nothing(tmp_path, closed):
     command = f"{sys.executable} -m cli.degrade synth 'phantom:fundus?count=2&size=64' {tmp_path / 'out'} {closed}"

@@ -86,6 +86,7 @@ def test_the_colours_are_a_fundus(eyes: tuple[Tensor, Tensor, Tensor]) -> None:
     assert bool(((blue / green > 0.35) & (blue / green < 0.8)).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("large", "small"), [(512, 256), (1024, 512)])
 def test_another_size_is_the_same_picture(large: int, small: int) -> None:
     image, tree, field = phantom.fundus(KEYS[:2], large)

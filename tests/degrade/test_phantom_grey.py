@@ -76,6 +76,7 @@ def test_lungs_are_dark_and_nerves_bright() -> None:
         assert (sign * (inside - outside)).min() > 0.08
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize(("large", "small"), [(512, 256), (1024, 512)])
 def test_another_size_is_the_same_picture(draw: Draw, large: int, small: int) -> None:

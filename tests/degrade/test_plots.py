@@ -88,6 +88,7 @@ def test_quantiles_of_the_model_are_those_of_the_distribution():
     np.testing.assert_allclose(few * 3**0.5 + 3, stats.poisson.ppf([0.1, 0.5, 0.9], 3.0), atol=0.02)
 
 
+@pytest.mark.slow
 def test_no_global_state_and_no_matplotlib_without_a_plot():
     code = """
 import sys, degrade.fit.noise, degrade.fit.plot, degrade.testing.plot, degrade.figures

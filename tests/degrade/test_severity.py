@@ -19,6 +19,7 @@ def psnrs(name: str, stage: str) -> list[float]:
     return [mean_psnr(degrade.recipe(name, severity=level, stage=stage)) for level in severity.LEVELS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "stage"), EVERY)
 def test_levels_are_two_decibels_apart(name: str, stage: str) -> None:
     found = psnrs(name, stage)

@@ -99,6 +99,7 @@ def test_patches_have_ids_of_their_own():
     assert len({clean.numpy().tobytes() for clean in cleans}) > 9  # several windows, not one
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::degrade.stream.RepeatedEpochWarning")
 def test_epochs_differ_and_iterating_again_does_not():
     stream = PairStream(SOURCE, "cofe-net", batch_size=3)

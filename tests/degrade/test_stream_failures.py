@@ -159,6 +159,7 @@ print(count, written)
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_written(folder, tmp_path_factory):
     """Every open for writing of a whole epoch is watched from within, and the folders around it from without."""
     import tarfile

@@ -73,6 +73,7 @@ def test_the_factors_are_uniform_over_their_range():
         PairStream(EYES, "cofe-net", batch_size=1, contrast_jitter=1.5)
 
 
+@pytest.mark.slow
 def test_other_streams_take_it():
     for make in (
         lambda **o: next(iter(UnpairedStream(None, EYES, batch_size=2, low_recipe="cataract", **o))).high.image,

@@ -31,6 +31,7 @@ class Endless:
         return torch.full((3, 48, 48), index % 251, dtype=torch.uint8)
 
 
+@pytest.mark.slow
 def test_a_huge_source_is_opened_at_once():
     """In a process that may have four gigabytes; ids and keys of all images take ten times that."""
     code = f"""
@@ -118,6 +119,7 @@ def test_the_order_is_what_it_was(images):
         assert [order[round_ * images + place].index for place in range(images)] == expected
 
 
+@pytest.mark.slow
 def test_a_million_images_are_shuffled_in_moments():
     begin = time.monotonic()
     order = Order(2_000_000, 1, 0, 0, "pairs", shuffle=True)

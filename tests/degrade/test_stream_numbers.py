@@ -23,6 +23,7 @@ def fits(kind, value) -> bool:
     return not (kind is np.uint8 and value > 255)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=["int64", "int32", "uint8", "float64", "float", "tensor", "array"])
 def test_every_number_may_be_numpys_or_torchs(kind):
     plain = PairStream(SOURCE, "cofe-net", **ARGUMENTS)
@@ -42,6 +43,7 @@ def test_every_number_may_be_numpys_or_torchs(kind):
     assert list(other) == []
 
 
+@pytest.mark.slow
 def test_pairs_of_sizes_and_switches():
     plain = PairStream(SOURCE, "cofe-net", batch_size=3, size=(64, 80), crop=40, hflip=True, vflip=True)
     for size in (np.array([64, 80]), [64, 80], (np.int16(64), 80.0), torch.tensor([64, 80])):
@@ -51,6 +53,7 @@ def test_pairs_of_sizes_and_switches():
         assert same_tables(dict(rows(stream)), dict(rows(plain)))
 
 
+@pytest.mark.slow
 def test_other_streams_take_them_too():
     options = {"batch_size": np.int64(2), "size": np.int64(64), "seed": np.int64(1), "workers": np.int64(0)}
     assert len(list(UnpairedStream(SOURCE, SOURCE, **options))) == 3

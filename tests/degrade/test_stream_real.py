@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import degrade
@@ -14,6 +15,7 @@ def check(images, mask):
     assert bool(((mask == 0) | (mask == 1)).all())
 
 
+@pytest.mark.slow
 def test_all_fundus_photographs_in_pairs(data):
     stream = PairStream(data / "fundus" / "good", "cofe-net", batch_size=16, size=128, workers=1)
     seen = 0
@@ -46,6 +48,7 @@ def test_fundus_photographs_with_their_masks_and_vessels_in_sequences(data):
     assert seen == len(ids) > 50
 
 
+@pytest.mark.slow
 def test_cataract_against_good_unpaired_and_mixed(data):
     poor = open_source(data / "fundus" / "poor").subset(lambda id_: id_.startswith("csdi"))
     good = data / "fundus" / "good"
@@ -62,6 +65,7 @@ def test_cataract_against_good_unpaired_and_mixed(data):
     assert (len(mixed.labelled), len(mixed.unlabelled)) == (16, 8)
 
 
+@pytest.mark.slow
 def test_xray_patches(data):
     stream = PairStream(data / "xray", "x-bdcnn", batch_size=32, crop=128, patches=4, hflip=True, workers=1)
     seen, noise = 0, []

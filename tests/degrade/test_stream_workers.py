@@ -99,6 +99,7 @@ print(len(came) > 0, after)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", *map(slow, ("SIGINT", "SIGUSR1", "SIGHUP"))])
 def test_a_signal_to_the_group_is_for_the_main_process(name):
     """It finishes its step, and more if it wants to; signals come from the start of the workers on."""
@@ -122,6 +123,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc, which is Linux's")
 @pytest.mark.parametrize("slow_from", [1000, 4], ids=["idle", "busy"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, slow(signal.SIGTERM)])
@@ -190,6 +192,7 @@ print(sum(len(batch) for batch in PairStream(Collecting(), "cofe-net", batch_siz
 """
 
 
+@pytest.mark.slow
 def test_a_worker_leaves_the_other_streams_of_its_parent_alone():
     """Another stream, dropped but not yet collected, is collected in the worker: that end is none of its business."""
     assert finish(start(CYCLE)) == (0, "400\n", "")
@@ -232,6 +235,7 @@ print(sum(len(batch) for batch in batches), len(os.listdir("/proc/self/fd")) < 4
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc, which is Linux's")
 def test_a_batch_costs_one_file_descriptor_whatever_its_size():
     code, out, err = finish(start(DESCRIPTORS))

@@ -79,6 +79,7 @@ def difference(image: Tensor, p: Parameters, mask: Tensor) -> Tensor:
     return (fused(image, p, mask) - batched(image, p, mask)).abs().amax(dim=(1, 2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_tiles")
 @pytest.mark.parametrize(
     ("recipe", "shape"), [*((recipe, (48, 64)) for recipe in RECIPES), ("cofe-net-paper", (97, 61))], ids=str
@@ -133,6 +134,7 @@ EXTREMES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_tiles")
 @pytest.mark.parametrize("name", EXTREMES)
 def test_extreme_parameters(name: str) -> None:
@@ -153,6 +155,7 @@ def test_no_places_for_spots_no_images_and_an_empty_mask() -> None:
     assert none.shape == (0, 3, 48, 48)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_tiles")
 def test_a_sample_is_the_same_alone_and_in_any_batch() -> None:
     image, mask = photograph(61, 97, 3)
@@ -166,6 +169,7 @@ def test_a_sample_is_the_same_alone_and_in_any_batch() -> None:
         assert torch.equal(fused(image[i : i + 1], row, mask[i : i + 1])[0], together[i])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_tiles")
 def test_nothing_given_is_changed_and_layouts_do_not_matter() -> None:
     image, mask = photograph(48, 64, 2)
@@ -180,6 +184,7 @@ def test_nothing_given_is_changed_and_layouts_do_not_matter() -> None:
     assert torch.equal(got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_tiles")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("noise", [False, True])
@@ -206,6 +211,7 @@ def test_a_nan_shows(channels: int) -> None:
 # --- defects that are planted are found ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_tiles")
 @pytest.mark.parametrize("name", ["brightness", "halo_strength", "hole_radius", "spot_height", "blur_kernel", "noise"])
 def test_a_wrong_parameter_is_noticed(name: str) -> None:

@@ -31,6 +31,7 @@ def fixed(keys: Tensor, eta: float, sigma: float) -> dict[str, Tensor]:
     return {"eta": eta * ones, "sigma": sigma * ones, "noise_key": keys}
 
 
+@pytest.mark.slow
 def test_the_published_psnrs(data: Path) -> None:
     """Table II of X-BDCNN on the ten X-rays with mean grey nearest 141, in 8 bits: within 0.2 dB."""
     files = sorted((data / "xray").glob("*.png"))

@@ -61,6 +61,7 @@ def test_psnr_and_ssim_agree_with_scikit_image_on_phantoms() -> None:
         agree_with_scikit_image(image)
 
 
+@pytest.mark.slow
 def test_psnr_and_ssim_agree_with_scikit_image_on_real_images(data: Path) -> None:
     for image in real_images(data):
         agree_with_scikit_image(image)

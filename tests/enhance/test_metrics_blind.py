@@ -156,6 +156,7 @@ def test_niqe_fits_the_sharp_patches_only() -> None:
     assert np.allclose(model.covariance.numpy(), np.cov(kept.numpy().T))
 
 
+@pytest.mark.slow
 def test_niqe_rises_with_noise_and_blur(data: Path) -> None:
     """Fitted on real good images, judged on others: what the metric is for."""
     paths = sorted((data / "cornea/high").iterdir())[:24]

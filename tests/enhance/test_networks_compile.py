@@ -58,6 +58,7 @@ class Enhancer(nn.Module):
         return self.net.enhance(image, mask)
 
 
+@pytest.mark.slow
 @each
 def test_enhancing_exports_with_any_number_of_images(name, options):
     net = tiny(name, **options).double()

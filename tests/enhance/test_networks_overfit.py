@@ -71,6 +71,7 @@ def overfit(name, clean):
     assert error <= 0.7 * before, f"{error:.4f} from clean, where the degraded images are {before:.4f}"
 
 
+@pytest.mark.slow
 @each
 def test_real_images(name, data):
     files = sorted(file for file in (data / TASKS[name][0]).iterdir() if file.suffix.lower() in image_io.IMAGE_SUFFIXES)
@@ -78,6 +79,7 @@ def test_real_images(name, data):
     overfit(name, torch.cat([middle(image_io.to_float(image_io.read(file)), channels) for file in files[:2]]))
 
 
+@pytest.mark.slow
 @each
 def test_phantoms(name):
     generate = getattr(degrade.phantom, TASKS[name][1])

@@ -40,6 +40,7 @@ def process(tmp_path, name, launcher=(), devices="auto", **config):
 class TestTwoProcesses:
     EXACT: ClassVar = {"optimizer": "sgd", "double": True}
 
+    @pytest.mark.slow
     def test_their_gradient_is_that_of_one_with_all_images(self, tmp_path):
         two = process(tmp_path, "two", batch_size=2, steps=1, devices="cpu:2", **self.EXACT)
         run(tmp_path / "one", tiny(batch_size=4, steps=1, **self.EXACT), source=EIGHT)
@@ -50,6 +51,7 @@ class TestTwoProcesses:
             assert float((two_processes - one_process).norm()) < 1e-6 * float(one_process.norm())
         assert lines(two)[0]["losses"]["mse"] == pytest.approx(lines(tmp_path / "one")[0]["losses"]["mse"], rel=1e-6)
 
+    @pytest.mark.slow
     def test_under_torchrun_they_log_once(self, tmp_path):
         launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
         out = process(tmp_path, "torchrun", launcher, steps=3)

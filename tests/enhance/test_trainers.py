@@ -32,6 +32,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @each
 def test_same_seed_same_losses(name):
     runs = [train(trainer, sources_of(trainer), stop=3) for trainer in (tiny(name), tiny(name))]

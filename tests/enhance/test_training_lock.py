@@ -40,6 +40,7 @@ def holder():
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["new", "resume", "overwrite"])
 def test_refused_while_another_process_writes(tmp_path, holder, way):
     if way != "new":

@@ -53,6 +53,7 @@ def kill_somewhere(folder, resume, seed):
     return alive
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_resumed(tmp_path):
     torch.set_num_threads(1)
     run(tmp_path / "whole", tiny(steps=STEPS), save_every=3, ema=0.9)
@@ -69,6 +70,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 2])
 @pytest.mark.parametrize("write", [1, 2, 3, 4, 5, 6])
 def test_killed_before_any_of_the_writes_of_a_checkpoint(tmp_path, monkeypatch, write, keep):

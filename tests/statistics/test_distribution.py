@@ -83,6 +83,7 @@ def test_the_model(eta: float, sigma: float) -> None:
     assert not failed(check_poisson_gaussian(defects.right(eta, sigma), eta, sigma))
 
 
+@pytest.mark.slow
 @every_backend
 @pytest.mark.parametrize(
     ("defect", "eta", "sigma", "seen_by"),
