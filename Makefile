@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: $(VENV)/docs $(VENV)/notebooks
+test-all: $(VENV)/all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/installed
@@ -58,6 +58,13 @@ notebooks: $(VENV)/notebooks
 $(VENV)/docs $(VENV)/notebooks: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(notdir $@)]"
 	touch $@
+
+# all that any test needs, installed at once, which takes half the time of one after the other
+$(VENV)/all: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e ".[test,bench,dev,docs,notebooks,adapters]"
+	touch $(VENV)/installed $(VENV)/docs $(VENV)/notebooks $@
 
 pictures: $(VENV)/installed
 	$(BIN)/python docs/make_retina.py

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import degrade
 from degrade import Degradation, Parameters
+from tests.interpreter import enlarge_tiles
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -41,7 +42,7 @@ _BACKENDS = [pytest.param(name, marks=pytest.mark.slow if name == "gpu" else ())
 
 
 @pytest.fixture(params=_BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each backend in turn, for all calls of the test.
 
     Triton's kernels run on the CPU, in its interpreter, where there is no GPU. What a backend does not serve (8-bit
@@ -50,6 +51,8 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     name: str = request.param
     if name != "reference":
         pytest.importorskip({"cpu": "numba", "gpu": "triton"}[name])
+    if name == "gpu" and not torch.cuda.is_available():
+        enlarge_tiles(monkeypatch)
     with degrade.backend(name):
         yield name
 

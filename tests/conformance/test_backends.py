@@ -6,7 +6,6 @@ A case that a backend does not serve (float64, say) is the definition's; `test_e
 from __future__ import annotations
 
 import functools
-import importlib
 from collections import Counter
 
 import pytest
@@ -16,6 +15,7 @@ from torch import Tensor
 import degrade
 from degrade.backend import choose
 from tests.conformance.cases import BATCHES, DTYPES, SIZES, Case, cases, pictures
+from tests.interpreter import enlarge_tiles
 
 CASES = cases()
 LEVEL = 1 / 255
@@ -46,17 +46,8 @@ def inputs(case: Case) -> tuple[Tensor, Tensor | None]:
 
 @pytest.fixture(autouse=True)
 def _large_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For Triton's interpreter, to which each tile costs as much as a small one."""
-    if torch.cuda.is_available():
-        return
-    fields, gpu = (importlib.import_module(f"degrade.models.fundus.{name}") for name in ("gpu_fields", "gpu"))
-    for module, name, size in (
-        (fields, "_ACROSS", (64, 128)),
-        (fields, "_DOWN", (128, 128, 64)),
-        (gpu, "_TILE", (64, 128)),
-        (gpu, "_BLOCK", 8192),
-    ):
-        monkeypatch.setattr(module, name, size)
+    if not torch.cuda.is_available():
+        enlarge_tiles(monkeypatch)
 
 
 def slow_on_gpu(value: object, backend: str) -> object:

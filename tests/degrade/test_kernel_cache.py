@@ -103,7 +103,8 @@ def test_kernels_of_other_sources_are_other_files_and_go_when_unused(root, monke
 
 @pytest.mark.slow
 def test_a_full_disk_and_a_damaged_file_end_no_command(tmp_path):
-    command = [sys.executable, "-m", "cli.degrade", "synth", "phantom:fundus?count=1&size=64", tmp_path / "a"]
+    source = "phantom:chest?count=1&size=64"
+    command = [sys.executable, "-m", "cli.degrade", "synth", source, "--recipe", "x-bdcnn", tmp_path / "a"]
     environment = os.environ | {"DEGRADE_CACHE_DIR": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, env=environment, check=True, capture_output=True)
     for path in kernels(tmp_path / "cache"):

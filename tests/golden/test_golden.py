@@ -75,13 +75,13 @@ def test_whole_chain_equals_the_release(golden: Path, apply: Apply, run: str) ->
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_frame_of_the_field_of_view_is_near_that_of_the_cropped_image(golden: Path, apply: Apply, run: str) -> None:
+def test_the_frame_of_the_field_of_view_is_near_that_of_the_cropped_image(golden: Path, run: str) -> None:
     """The release's images are cropped to their disc: all but a few pixels of each side."""
     folder = golden / "cofe_net_release"
     parameters = from_cofe_net(json.loads((folder / f"{run}.json").read_text()))
     name = run.rsplit("_", 1)[0]
     clean, mask = load(folder / f"{name}_clean.png", "RGB").float(), load(folder / f"{name}_mask.png", "L").float()
-    fov, image = (apply(degrade.recipe("cofe-net", frame=frame), clean, parameters, mask) for frame in ("fov", "image"))
+    fov, image = (degrade.recipe("cofe-net", frame=frame).apply(clean, parameters, mask) for frame in ("fov", "image"))
     assert (fov - image).abs()[mask.expand_as(fov) > 0.5].mean() * 255 <= 2
 
 
