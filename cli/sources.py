@@ -22,7 +22,8 @@ SOURCE is one of
   a name pattern, such as 'images/{id}_training.tif' (quote it for the shell): by what stands for {id}
   shards: WebDataset files, such as "shards/{000..015}.tar" (quote it for the shell)
   phantom:fundus?count=8&size=512&seed=0   procedural photographs, for a first look (quote it for the shell);
-                                           phantom:chest and phantom:cornea likewise
+                                           phantom:chest and phantom:cornea likewise; of chests &film=1
+                                           draws what films of many kinds add
 """
 """For the help of commands that take a SOURCE."""
 

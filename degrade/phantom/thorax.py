@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from degrade.isolation import isolated
 from degrade.phantom import plane, vessels
+from degrade.phantom.film import film as on_film
 from degrade.rng import keyed
 
 _DRAWS = {
@@ -45,13 +47,16 @@ _OCTAVES = {0.25: 0.030, 0.11: 0.022, 0.05: 0.016, 0.022: 0.012, 0.010: 0.009, 0
 
 @torch.no_grad()
 @isolated
-def chest(keys: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def chest(keys: Tensor, size: int, film: bool = False) -> tuple[Tensor, Tensor]:
     """Frontal chest radiographs with the mask of the lungs.
 
     Args:
         keys: (B,) int64, as from `degrade.rng.keyed.make_keys`. A picture depends on its key alone, and the same key at
             another size is the same picture.
         size: side N of the square frames, at least 32.
+        film: draw the chest as films of many kinds show it: more texture and sharper outlines, wires, letters,
+            collimation, and varied exposure, contrast and sharpness. For training networks that are to work on real
+            radiographs; the mask is the same. A key without it is the picture it always was.
 
     Returns:
         (image, lungs), on the keys' device (drawn on the CPU): (B, 1, N, N) float32 in [0, 1] and in {0, 1}. The
@@ -64,10 +69,10 @@ def chest(keys: Tensor, size: int) -> tuple[Tensor, Tensor]:
     >>> image.shape, lungs.shape
     (torch.Size([2, 1, 64, 64]), torch.Size([2, 1, 64, 64]))
     """
-    return plane.each(_chest, keys, size)
+    return plane.each(partial(_chest, film=film), keys, size)
 
 
-def _chest(key: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _chest(key: Tensor, size: int, film: bool) -> tuple[Tensor, Tensor]:
     p = plane.parameters(key, "phantom.chest", _DRAWS)
     x, y = plane.axes(size)
     y = y + 0.006 * plane.noise(key, "phantom.chest.warp_y", 0.2, size)
@@ -101,6 +106,8 @@ def _chest(key: Tensor, size: int) -> tuple[Tensor, Tensor]:
     total = total + aerated * (0.095 * p["vessels"] * tree + 0.13 * hila) * (1 - 0.6 * _soft(center, 0.03))
     total = total + plane.texture(key, "phantom.chest.texture", _OCTAVES, size) * (0.35 * body + 0.65 * aerated)
 
+    if film:
+        return on_film(key, total, body, aerated, size), lungs
     image = 0.035 + 0.93 * (1 - torch.exp(-1.55 * p["gain"] * total.clamp(min=0) ** 1.35))
     return plane.blur(image, 0.0012 * size).clamp(0, 1), lungs
 

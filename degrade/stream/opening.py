@@ -41,7 +41,8 @@ def open_source(
             - a name pattern: 'images/{id}_training.tif', every file of such a name, by what stands for {id}
             - a list of paths of images
             - WebDataset shards: a path ending in .tar, also with braces, or a list of such paths (see `ShardSource`)
-            - "phantom:fundus?count=8&size=512&seed=0": built-in images; chest and cornea likewise
+            - "phantom:fundus?count=8&size=512&seed=0": built-in images; chest and cornea likewise;
+              of chests "&film=1" draws what films of many kinds add (see `degrade.phantom.chest`)
             - "pairs:LOW,HIGH": two such sources of images with the same names (see `ExistingPairs`)
             - a tensor (N, C, H, W) (see `TensorSource`)
             - a map-style data set of images (see `DatasetSource`)

@@ -18,9 +18,9 @@ from degrade.text import shown
 
 PREFIX = "phantom:"
 _MAPS = {"fundus": ("vessels", "fov"), "chest": ("lungs",), "cornea": ("nerves",)}
-_DEFAULTS = {"count": 8, "size": 512, "seed": 0}
-_LEAST = {"count": 1, "size": SMALLEST_SIDE}
-_MOST = {"count": 10**12, "size": 10_000}
+_DEFAULTS = {"count": 8, "size": 512, "seed": 0, "film": 0}
+_LEAST = {"count": 1, "size": SMALLEST_SIDE, "film": 0}
+_MOST = {"count": 10**12, "size": 10_000, "film": 1}
 
 
 class PhantomSource(Source):
@@ -31,16 +31,17 @@ class PhantomSource(Source):
         count: number of images.
         size: their side in pixels.
         seed: other seeds, other pictures.
+        film: 1 for chests as on films of many kinds, see `degrade.phantom.chest`.
     """
 
-    def __init__(self, kind: str, count: int, size: int, seed: int) -> None:
-        self._kind, self._size, self._seed = kind, size, seed
-        self.title = f"{PREFIX}{kind}?size={size}&seed={seed}"
+    def __init__(self, kind: str, count: int, size: int, seed: int, film: int = 0) -> None:
+        self._kind, self._size, self._seed, self._film = kind, size, seed, film
+        self.title = f"{PREFIX}{kind}?size={size}&seed={seed}" + ("&film=1" if film else "")
         self.ids = Numbered(f"{kind}_", 4, range(count))
 
     def load(self, index: int) -> Sample:
         key = keyed.make_keys(self._seed, torch.tensor([index]))
-        images = getattr(phantom, self._kind)(key, self._size)
+        images = getattr(phantom, self._kind)(key, self._size, **({"film": True} if self._film else {}))
         names = ("image", *_MAPS[self._kind])
         return {name: image_io.to_integer(image[0]) for name, image in zip(names, images, strict=True)}
 
@@ -49,7 +50,7 @@ class PhantomSource(Source):
 
 
 def open_phantoms(text: str) -> PhantomSource:
-    """The source that "phantom:KIND?count=8&size=512&seed=0" names."""
+    """The source that "phantom:KIND?count=8&size=512&seed=0" names, of chests also "&film=1"."""
     kind, _, query = text.removeprefix(PREFIX).partition("?")
     if kind not in _MAPS:
         raise SourceError(f"unknown phantom {kind!r}{closest(kind, _MAPS)}")
@@ -62,6 +63,8 @@ def open_phantoms(text: str) -> PhantomSource:
             raise SourceError(f"phantom option {key}={value}: at least {_LEAST[key]}")
         if key in _MOST and values[key] > _MOST[key]:
             raise SourceError(f"phantom option {key}={value}: at most {_MOST[key]:,}")
+    if values["film"] and kind != "chest":
+        raise SourceError(f"phantom option film=1: of chests, not of {kind}")
     return PhantomSource(kind, **values)
 
 
