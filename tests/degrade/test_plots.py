@@ -62,6 +62,14 @@ def test_pixels_are_those_of_the_figure(fit):
         assert int((pixels == wanted).all(dim=0).sum()) > 500
 
 
+def within_band(axes, number):
+    """The share of the points of a grey value that are in its band."""
+    model, found = axes.lines[number].get_data()
+    band = axes.collections[number].get_paths()[0].vertices
+    ends = [band[np.isclose(band[:, 0], x), 1] for x in model]
+    return np.mean([end.min() <= y <= end.max() for end, y in zip(ends, found, strict=True)])
+
+
 def test_a_noise_function_is_drawn_beside_its_model():
     recipe = degrade.recipe("x-bdcnn", eta=0.5, sigma=5.0, clip=False)
     figure = plot_noise(recipe, 0.5, 5.0, "x-bdcnn")
@@ -75,6 +83,10 @@ def test_a_noise_function_is_drawn_beside_its_model():
         inside = abs(model) < 2
         assert inside.sum() > 50
         np.testing.assert_allclose(found[inside], model[inside], atol=0.1)
+        assert max(abs(found).max(), abs(model).max()) < quantiles.get_xlim()[1]
+    assert [within_band(quantiles, number) for number in (0, 1)] == [pytest.approx(0.99, abs=0.05)] * 2
+    wider = plot_noise(degrade.recipe("x-bdcnn", eta=0.5, sigma=5.5, clip=False), 0.5, 5.0, "x-bdcnn").axes[1]
+    assert within_band(wider, 0) < 0.5
     wrong = plot_noise(recipe, 0.25, 5.0, "x-bdcnn").axes[0].lines[0].get_xydata()
     assert (wrong[:, 1] < 0.8 * (wrong[:, 0] / 0.25 + 25)).sum() > 20
     assert figures.to_pixels(figure).shape == (3, 640, 1400)
