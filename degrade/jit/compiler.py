@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """How this room compiles: without the interpreter's lock, and kept on disk.
 
 Nothing here uses Numba's own threads: each image is one call, and calls for several images run in Python threads. A
@@ -8,14 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
+from numba.core.compiler import Compiler, Flags
+from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NopythonTypeInference
 
 from degrade.jit.cache import KernelCache
+from degrade.jit.libraries import KernelLibrary, LoopLibrary, inner_libraries
 from degrade.jit.once import compiling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def kernel(function: Function) -> Function:
@@ -23,45 +30,126 @@ def kernel(function: Function) -> Function:
 
     Sums may be reordered and products fused.
     """
-    return _compiled(function, fastmath=True)
+    return cast(Function, _Kernel(function, fastmath=True))
+
+
+def loop_kernel(function: Function) -> Function:
+    """As `kernel`, optimised alone also where other kernels call it.
+
+    Loops over many arrays are vectorised while these are arguments, not parts of what the caller has.
+    """
+    return cast(Function, _Kernel(function, fastmath=True, pipeline=_LoopCompiler))
 
 
 def inner_kernel(function: Function) -> Function:
     """As `kernel`, for functions that only other kernels call: without what calls from Python need, and not kept alone.
 
-    That saves a tenth of the time that compiling takes.
+    They are optimised and made machine code once, as a part of the kernel that calls them (`degrade.jit.libraries`).
     """
-    return _compiled(function, fastmath=True, inner=True)
+    return cast(Function, _Inner(function, fastmath=True))
 
 
 def strict_inner_kernel(function: Function) -> Function:
     """As `inner_kernel`, each operation rounded as it is written."""
-    return _compiled(function, fastmath=False, inner=True)
+    return cast(Function, _Inner(function, fastmath=False))
 
 
 def strict_kernel(function: Function) -> Function:
     """As `kernel`, but each operation is rounded as it is written: the bits are torch's."""
-    return _compiled(function, fastmath=False)
+    return cast(Function, _Kernel(function, fastmath=False))
 
 
-class _Kernel(CPUDispatcher):
-    """Numba's compiled function, with the cache of this room."""
+class _InLibrary(Compiler):
+    """Numba's compiler, which puts a function's code into a library of this kind."""
 
-    def enable_caching(self) -> None:
-        self._cache = KernelCache(self.py_func)
+    library: Any
+
+    def define_pipelines(self) -> Any:
+        pipelines = super().define_pipelines()
+        for pipeline in pipelines:
+            pipeline.add_pass_after(_TakeLibrary, NopythonTypeInference)
+            pipeline.finalize()
+        return pipelines
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _TakeLibrary(FunctionPass):
+    """Makes the library before Numba makes one of its own kind."""
+
+    _name = "take_library"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = state.pipeline.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return False
+
+
+class _LoopCompiler(_InLibrary):
+    library = LoopLibrary
+
+
+class _KernelCompiler(_InLibrary):
+    library = KernelLibrary
+
+    def compile_extra(self, function: Callable[..., Any]) -> Any:
+        with inner_libraries(self.state.targetctx):
+            return super().compile_extra(function)
+
+
+class _Flags(Flags):
+    """Numba's options of a compilation.
+
+    What is compiled for a call depends on the caller's options, which Numba compares at each call: here they are the
+    same object where they are the same, and whether the caller can be called from Python makes no difference.
+    """
+
+    __slots__ = ()
+    _known: ClassVar[dict[str, _Flags]] = {}
+
+    def copy(self) -> _Flags:
+        found = _Flags(self)
+        found.no_cpython_wrapper = True  # type: ignore[assignment]
+        return self._known.setdefault(found.summary(), found)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class _Dispatcher(CPUDispatcher):
+    """Numba's compiled function, with these options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._compiler._customize_flags = _Flags  # type: ignore[attr-defined]
+
+
+class _Inner(_Dispatcher):
+    """Numba's compiled function, for other kernels to call."""
+
+    def __init__(self, function: Callable[..., Any], fastmath: bool, pipeline: Any = Compiler) -> None:
+        options = _OPTIONS | {"fastmath": fastmath, "no_cpython_wrapper": True}
+        super().__init__(py_func=function, locals={}, targetoptions=options, pipeline_class=pipeline)
+
+
+class _Kernel(_Dispatcher):
+    """Numba's compiled function, with the cache of this room; kernels that call it compile it as a part of theirs."""
+
+    def __init__(self, function: Callable[..., Any], fastmath: bool, pipeline: Any = Compiler) -> None:
+        options = _OPTIONS | {"fastmath": fastmath}
+        super().__init__(py_func=function, locals={}, targetoptions=options, pipeline_class=_KernelCompiler)
+        self._cache = KernelCache(function)
+        self._inner = _Inner(function, fastmath, pipeline)
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self._inner._numba_type_
 
     def compile(self, sig: Any) -> Any:
-        if not isinstance(self._cache, KernelCache):
-            return super().compile(sig)
         with compiling(Path(self._cache.cache_path), self._cache.holds(sig, self.targetctx)):
             return super().compile(sig)
-
-
-def _compiled(function: Function, fastmath: bool, inner: bool = False) -> Function:
-    options = {"nopython": True, "boundscheck": None, "nogil": True, "fastmath": fastmath, "error_model": "numpy"}
-    if inner:
-        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled = _Kernel(py_func=function, locals={}, targetoptions=options)
-    if not inner:
-        compiled.enable_caching()
-    return cast(Function, compiled)

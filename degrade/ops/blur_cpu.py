@@ -13,7 +13,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel, kernel
+from degrade.jit.compiler import inner_kernel, kernel, loop_kernel
 from degrade.jit.rows import LINE, aligned
 
 Array = NDArray[np.float32]
@@ -30,7 +30,7 @@ def window_for(channels: int, width: int, y_half: Array) -> Array:
     return aligned(channels * rows, columns).reshape(channels, rows, columns)
 
 
-@kernel
+@loop_kernel
 def blur(
     image: Array,
     x_half: Array,

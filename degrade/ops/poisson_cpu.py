@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel, kernel
+from degrade.jit.compiler import inner_kernel, loop_kernel
 from degrade.ops import poisson_constants as poisson
 
 Array = NDArray[np.float32]
@@ -57,7 +57,7 @@ _LOG = _singles(
 _EXP = _singles((5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4))
 
 
-@kernel
+@loop_kernel
 def poisson_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> None:
     """The Poisson quantiles of uniforms (word + 1/2) 2^-32, elementwise, into `counts`.
 

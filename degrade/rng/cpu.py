@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.jit.compiler import kernel
+from degrade.jit.compiler import kernel, loop_kernel
 from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, Words
 
 Array = NDArray[np.float32]
@@ -122,7 +122,7 @@ def add_normals(image: Array, scale: Any, key: Any, stream: Any) -> None:
                 part[j] = min(max(part[j] + scale * added[j], np.float32(0)), np.float32(1))
 
 
-@kernel
+@loop_kernel
 def word_blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) -> None:
     """`BLOCK` blocks from number `start` on; fewer than 2**32 in all."""
     a, b, c, d = words[0], words[1], words[2], words[3]
@@ -133,7 +133,7 @@ def word_blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) ->
         a[j], b[j], c[j], d[j] = np.uint32(w0), np.uint32(w1), np.uint32(w2), np.uint32(w3)
 
 
-@kernel
+@loop_kernel
 def normal_pairs(first: NDArray[np.uint32], second: NDArray[np.uint32], cosine: Array, sine: Array) -> None:
     """Two normals from two words (Box and Muller), for each of a block; see `degrade.ops.gaussian.gaussian`."""
     bits = cosine.view(np.int32)
