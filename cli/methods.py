@@ -1,4 +1,4 @@
-"""Open the METHOD of a command: a run, a checkpoint, or a classical baseline."""
+"""Open the METHOD of a command: a run, a checkpoint, a network of the package, or a classical baseline."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from enhance.inference import Enhancer
 from enhance.networks.base import EnhancementNetwork
 from enhance.outsiders import Outsider, OutsiderError, is_outsider, open_outsider
 from enhance.results import Results
+from enhance.shipped import PREFIX, is_shipped, shipped_names
 from enhance.training.rundir import HELD_OUT, TEST
 
 from .options import Refusal
@@ -25,8 +26,9 @@ METHOD_HELP = """\b
 METHOD is one of
   the folder of a run of 'enhance train' (its last weights)
   a checkpoint: a file .safetensors, such as RUN/best.safetensors
+  a network that comes with the package: {}
   a classical baseline: {}
-""".format(", ".join(BASELINES))
+""".format(", ".join(f"{PREFIX}{name}" for name in shipped_names()), ", ".join(BASELINES))
 """Help text for commands with a METHOD."""
 
 
@@ -57,14 +59,14 @@ def open_method(text: str, device: torch.device, argument: str = "METHOD") -> En
     """Open the network or baseline of METHOD on a device."""
     if text in BASELINES:
         return baseline(text)
-    if not os.path.exists(text):
+    if not is_shipped(text) and not os.path.exists(text):
         raise Refusal(argument, f"{text!r} is no file or folder, and no baseline ({', '.join(BASELINES)})")
     return open_network(text, device, argument)
 
 
 def open_measured(text: str, device: torch.device, argument: str) -> Enhancer:
     """Open a METHOD, or any network as FILE.pt2 or module:function."""
-    if text in BASELINES or os.path.isdir(text) or not is_outsider(text):
+    if text in BASELINES or os.path.isdir(text) or is_shipped(text) or not is_outsider(text):
         return open_method(text, device, argument)
     try:
         return Outsider(open_outsider(text, device), text)
@@ -73,7 +75,7 @@ def open_measured(text: str, device: torch.device, argument: str) -> Enhancer:
 
 
 def open_network(text: str, device: torch.device, argument: str) -> EnhancementNetwork:
-    """Load the network of a run or a checkpoint, in eval mode on a device."""
+    """Load the network of a run, a checkpoint or the package, in eval mode on a device."""
     from enhance.checkpoints import CheckpointError, load_enhancer
 
     try:

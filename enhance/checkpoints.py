@@ -25,6 +25,7 @@ from degrade.files import write_bytes
 from degrade.text import TextError, convert, parse_json, shown
 from enhance.configuration import plain
 from enhance.networks.base import EnhancementNetwork
+from enhance.shipped import ShippedError, is_shipped, shipped_file
 from enhance.tensorfile import TensorFileError, pack, read_tensors
 from enhance.trainers import Trainer, trainer
 from enhance.trainers.former import upgraded, without_former
@@ -82,7 +83,7 @@ def load_enhancer(path: str | os.PathLike[str], average: bool = True) -> Enhance
     Nothing is unpickled and no more memory is used than the weights need, so that files from strangers are safe.
 
     Args:
-        path: folder of a run, for its last weights, or a file such as RUN/best.safetensors.
+        path: folder of a run, for its last weights, a file such as RUN/best.safetensors, or "pretrained:NAME".
         average: load the running average of the weights, if the run keeps one.
 
     Raises:
@@ -106,7 +107,7 @@ def _side(size: int | tuple[int, int] | None) -> int | None:
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
-    """Read a weights file, or the last one in a run's folder; errors as for `load_enhancer`."""
+    """Read a weights file, the last one in a run's folder, or "pretrained:NAME"; errors as for `load_enhancer`."""
     file = _file(path)
     try:
         found = read_tensors(file)
@@ -214,6 +215,11 @@ def _compare(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], name: 
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
+    if is_shipped(path):
+        try:
+            return shipped_file(path)
+        except ShippedError as error:
+            raise CheckpointError(str(error)) from None
     file = Path(path)
     return file / WEIGHTS if file.is_dir() else file
 
