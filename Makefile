@@ -14,10 +14,10 @@ demo: $(VENV)/installed
 	done
 	$(BIN)/degrade preview "phantom:chest?count=2&size=512" $(DEMO)/x-bdcnn.png --recipe x-bdcnn
 	$(BIN)/degrade preview "phantom:cornea?count=2&size=384" $(DEMO)/cornea.png --recipe cornea
-	OMP_NUM_THREADS=1 $(BIN)/enhance train xbdcnn "phantom:chest?count=40&size=128" --out $(DEMO)/denoiser --steps 150 \
-		--set width=16 --set level_width=16 --set crop=64 --set batch_size=16 --validate-every 75 --workers 1 --cache 1
-	OMP_NUM_THREADS=1 $(BIN)/enhance evaluate $(DEMO)/denoiser gaussian "phantom:chest?count=40&size=128" --recipe x-bdcnn \
-		--held-out $(DEMO)/denoiser --sheet $(DEMO)/denoised.png
+	OMP_NUM_THREADS=1 $(BIN)/enhance train xbdcnn "phantom:chest?count=24&size=256" --out $(DEMO)/denoiser --steps 240 \
+		--set width=16 --set level_width=16 --set crop=32 --set batch_size=8 --validate-every 120 --workers 1 --cache 1
+	OMP_NUM_THREADS=1 $(BIN)/enhance evaluate $(DEMO)/denoiser pretrained:xbdcnn-small gaussian \
+		"phantom:chest?count=24&size=256" --recipe x-bdcnn --held-out $(DEMO)/denoiser --sheet $(DEMO)/denoised.png
 	@echo
 	@echo "Pictures to open:"
 	@ls $(DEMO)/*.png
