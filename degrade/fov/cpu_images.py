@@ -92,12 +92,13 @@ def _field(dark: Plane, radius: int, field: Plane) -> None:
     # what an eye at the border sees: dark, and nothing bright before it; beyond the frame everything counts as seen
     seen = np.ones((rows + 10, columns + 10), np.int32)
     _see(dark, seen[5 : 5 + rows, 5 : 5 + columns])
+    slit: Any = np.int64(2)  # a plain 2 would have _box compiled twice
     sums = np.empty_like(seen)
-    _box(seen, 2, sums)  # without slits narrower than five blocks
+    _box(seen, slit, sums)  # without slits narrower than five blocks
     for i in range(rows + 10):
         for j in range(columns + 10):
             seen[i, j] = 1 if sums[i, j] == 25 else 0
-    _box(seen, 2, sums)
+    _box(seen, slit, sums)
     inside, counts = np.empty_like(dark), np.empty_like(dark)
     for i in range(rows):
         for j in range(columns):
@@ -114,15 +115,18 @@ def _field(dark: Plane, radius: int, field: Plane) -> None:
             field[i, j] = inside[i, j] if counts[i, j] > 0 else 0
             found += field[i, j]
     if found == 0:
-        field[:] = 1
+        for i in range(rows):
+            for j in range(columns):
+                field[i, j] = 1
 
 
 @strict_inner_kernel
 def _see(dark: Plane, seen: Plane) -> None:
     """Dark along a row or a column from the border on, from all four sides."""
     rows, columns = dark.shape
-    seen[:] = 0
     for i in range(rows):
+        for j in range(columns):
+            seen[i, j] = 0
         for j in range(columns):
             if dark[i, j] == 0:
                 break

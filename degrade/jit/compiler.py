@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 from numba.core.compiler import Compiler, Flags
-from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NopythonTypeInference
 
 from degrade.jit.cache import KernelCache
-from degrade.jit.libraries import KernelLibrary, LoopLibrary, inner_libraries
+from degrade.jit.libraries import InnerLibrary, KernelLibrary, LoopLibrary, inner_libraries
 from degrade.jit.once import compiling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -49,6 +49,11 @@ def inner_kernel(function: Function) -> Function:
     return cast(Function, _Inner(function, fastmath=True))
 
 
+def inlined_kernel(function: Function) -> Function:
+    """As `inner_kernel`, always a part of the loop that calls it, which else would not be vectorised."""
+    return cast(Function, _Inner(function, fastmath=True, forceinline=True))
+
+
 def strict_inner_kernel(function: Function) -> Function:
     """As `inner_kernel`, each operation rounded as it is written."""
     return cast(Function, _Inner(function, fastmath=False))
@@ -59,17 +64,27 @@ def strict_kernel(function: Function) -> Function:
     return cast(Function, _Kernel(function, fastmath=False))
 
 
-class _InLibrary(Compiler):
-    """Numba's compiler, which puts a function's code into a library of this kind."""
+_UNUSED = (
+    *("WithLifting", "InlineClosureLikes", "RewriteSemanticConstants", "DeadBranchPrune", "RewriteDynamicRaises"),
+    *("MakeFunctionToJitFunction", "InlineInlinables", "FindLiterallyCalls", "LiteralUnroll"),
+    *("LiteralPropagationSubPipelinePass", "InlineOverloads", "NopythonRewrites", "DumpParforDiagnostics"),
+)
+"""Numba's passes for what loops do not have: closures, objects, literals, operations on whole arrays."""
 
-    library: Any
 
-    def define_pipelines(self) -> Any:
-        pipelines = super().define_pipelines()
-        for pipeline in pipelines:
-            pipeline.add_pass_after(_TakeLibrary, NopythonTypeInference)
-            pipeline.finalize()
-        return pipelines
+class _Compiler(Compiler):
+    """Numba's compiler for loops, which puts a function's code into a library of this kind."""
+
+    library: Any = InnerLibrary
+
+    def define_pipelines(self) -> list[PassManager]:
+        passes = PassManager("loops")
+        for one, about in super().define_pipelines()[0].passes:
+            if one.__name__ not in _UNUSED:
+                passes.add_pass(one, about)
+        passes.add_pass_after(_TakeLibrary, NopythonTypeInference)
+        passes.finalize()
+        return [passes]
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
@@ -87,11 +102,11 @@ class _TakeLibrary(FunctionPass):
         return False
 
 
-class _LoopCompiler(_InLibrary):
+class _LoopCompiler(_Compiler):
     library = LoopLibrary
 
 
-class _KernelCompiler(_InLibrary):
+class _KernelCompiler(_Compiler):
     library = KernelLibrary
 
     def compile_extra(self, function: Callable[..., Any]) -> Any:
@@ -106,7 +121,6 @@ class _Flags(Flags):
     same object where they are the same, and whether the caller can be called from Python makes no difference.
     """
 
-    __slots__ = ()
     _known: ClassVar[dict[str, _Flags]] = {}
 
     def copy(self) -> _Flags:
@@ -132,15 +146,17 @@ class _Dispatcher(CPUDispatcher):
 class _Inner(_Dispatcher):
     """Numba's compiled function, for other kernels to call."""
 
-    def __init__(self, function: Callable[..., Any], fastmath: bool, pipeline: Any = Compiler) -> None:
-        options = _OPTIONS | {"fastmath": fastmath, "no_cpython_wrapper": True}
+    def __init__(
+        self, function: Callable[..., Any], fastmath: bool, pipeline: Any = _Compiler, forceinline: bool = False
+    ) -> None:
+        options = _OPTIONS | {"fastmath": fastmath, "no_cpython_wrapper": True, "forceinline": forceinline}
         super().__init__(py_func=function, locals={}, targetoptions=options, pipeline_class=pipeline)
 
 
 class _Kernel(_Dispatcher):
     """Numba's compiled function, with the cache of this room; kernels that call it compile it as a part of theirs."""
 
-    def __init__(self, function: Callable[..., Any], fastmath: bool, pipeline: Any = Compiler) -> None:
+    def __init__(self, function: Callable[..., Any], fastmath: bool, pipeline: Any = _Compiler) -> None:
         options = _OPTIONS | {"fastmath": fastmath}
         super().__init__(py_func=function, locals={}, targetoptions=options, pipeline_class=_KernelCompiler)
         self._cache = KernelCache(function)

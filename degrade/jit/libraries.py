@@ -128,6 +128,10 @@ def _module_of(library: Any) -> Any:
     return library.own_module() if isinstance(library, InnerLibrary) else library._get_module_for_linking()
 
 
+def _no_wrapper(*about: Any) -> None:
+    """In place of what lets C call a function."""
+
+
 @contextmanager
 def inner_libraries(context: Any) -> Iterator[None]:
     """While a kernel is compiled: all that it calls, Numba's own functions too, goes into an `InnerLibrary`.
@@ -140,9 +144,11 @@ def inner_libraries(context: Any) -> Iterator[None]:
         generator = context.codegen()
         usual, thresholds = generator._library_class, gc.get_threshold()
         generator._library_class = InnerLibrary
+        context.create_cfunc_wrapper = _no_wrapper
         gc.set_threshold(100_000, *thresholds[1:])
         try:
             yield
         finally:
+            del context.create_cfunc_wrapper
             generator._library_class = usual
             gc.set_threshold(*thresholds)

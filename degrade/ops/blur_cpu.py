@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel, kernel, loop_kernel
@@ -55,11 +54,13 @@ def blur(
     reach, below = len(x_half) - 1, len(y_half) - 1
     lags = max((reach + 2) // 3, 1) * 3  # those that are added in threes
     taps = np.zeros(lags + 1, np.float32)
-    taps[: reach + 1] = x_half
+    for lag in range(reach + 1):
+        taps[lag] = x_half[lag]
     factors = factors_of(y_half)
     stride, margin = ((width + 2 * lags) // LINE + 1) * LINE, (lags // LINE + 1) * LINE
     padded = aligned(np.int64(1), margin + ROWS * stride)[0]  # after each row its right margin and the next one's left
-    padded[:] = 0  # what is between the margins is added up too, and must be a number
+    for j in range(len(padded)):  # what is between the margins is added up too, and must be a number
+        padded[j] = 0
     middle, sums = padded[margin:].reshape(ROWS, stride), aligned(np.int64(ROWS), stride)
     places = np.empty(factors.shape[1], np.int64)
     # unsigned: Numba takes an index below 0 for one from the end, which keeps loops from being vectorised
@@ -103,7 +104,7 @@ def factors_of(half: Array) -> Array:
     return factors
 
 
-@register_jitable(inline="always")
+@inner_kernel
 def down(held: Array, places: NDArray[np.int64], factors: Array, width: int, out: Array) -> None:
     """The blur along y: the products of `factors` with the rows of `held` at `places`, into `out` (ROWS, >= W)."""
     for k in range(0, len(places), 4):
@@ -128,7 +129,7 @@ def down(held: Array, places: NDArray[np.int64], factors: Array, width: int, out
                 out[3, j] += s0 * w + s1 * x + s2 * y + s3 * z
 
 
-@register_jitable(inline="always")
+@inner_kernel
 def across(padded: Array, half: Array, out: Array) -> None:
     """The blur along x of a row, into `out`; it has as many more pixels at either end as `half` has lags: 3, 6, ..."""
     width, reach = len(out), len(half) - 1

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba.extending import register_jitable
 from numpy.typing import NDArray
 from torch import Tensor
 
-from degrade.jit.compiler import kernel, loop_kernel
+from degrade.jit.compiler import inlined_kernel, kernel, loop_kernel
 from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, Words
 
 Array = NDArray[np.float32]
@@ -91,7 +90,7 @@ def _rounds(w0: Any, w1: Any, w2: Any, w3: Any, low: Any, high: Any) -> None:
         w0[j], w1[j], w2[j], w3[j] = _mixed(w0[j], w1[j], w2[j], w3[j], low[j], high[j])
 
 
-@register_jitable(inline="always")
+@inlined_kernel
 def _mixed(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, Any, Any, Any]:
     """One block, all words uint64."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)

@@ -121,7 +121,8 @@ def _blur(
     acts = len(x_half) > 1 or len(y_half) > 1
     window = window_for(channels, width, y_half)
     band = max(_BAND // (channels * width) // ROWS, 1) * ROWS
-    brightest[:] = _ZERO
+    for c in range(channels):
+        brightest[c] = _ZERO
     most, ready = np.uint32(0), 0
     for begin in range(0, height, band):
         end = min(begin + band, height)

@@ -67,7 +67,8 @@ def degrade_images(
         weights: (powers, largest step, 6): `weights_between` of the steps 1, 2, 4, ...
         stream: the two words of the noise's.
     """
-    zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
+    zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice, as would a plain False
+    never: Any = np.bool_(False)
     channels = image.shape[1]
     for _ in range(len(image)):
         i = take(progress)
@@ -115,7 +116,7 @@ def degrade_images(
             cpu_frames.clear_around(out[i], left, top, width, height)
             continue
         here = np.ones((1, width), np.float32) if noisy else inside[0]  # the mask comes after the noise
-        _finish(bits, before, depth, dark, between, disks, across, down, here, picture, False, zero, zero)
+        _finish(bits, before, depth, dark, between, disks, across, down, here, picture, never, zero, zero)
         if noisy:
             grain = row[at.NOISE] * (side / REFERENCE_SIDE)
             key = np.uint64(words[i, at.NOISE_KEY]) | np.uint64(words[i, at.NOISE_KEY + 1]) << np.uint64(32)

@@ -28,6 +28,9 @@ from degrade.rng.streams import stream_words
 from degrade.settings import Value, ends
 
 Array = NDArray[np.float32]
+
+_INWARD: Any = np.bool_(True)  # a plain True would have `_grid` compiled once more
+_OUTWARD: Any = np.bool_(False)
 Ends = NDArray[np.float64]
 """The two ends of each of some settings' ranges, (N, 2)."""
 
@@ -118,7 +121,7 @@ def _halo(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
         square, offset, shift = 0.0, 0.0, -math.inf
         for axis in range(2):
             size = frame[axis]
-            at = size / 2 + _grid(ranges[1], size, u[i, 1 + axis], True)
+            at = size / 2 + _grid(ranges[1], size, u[i, 1 + axis], _INWARD)
             center[i, axis] = (at + 0.5) / size
             square += max(at, size - at) ** 2
             offset = max(offset, abs(at - size / 2))
@@ -139,14 +142,14 @@ def _hole(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
     center, radius, kernels, sigma = _rows(batch, 2), _row(batch), _rows(batch, 2), _row(batch)
     side = min(frame)
     for i in range(batch):
-        diameter = _grid(ranges[0], frame[0], u[i, 0], False)
+        diameter = _grid(ranges[0], frame[0], u[i, 0], _OUTWARD)
         widest = 0.0
         for axis in range(2):
             size = frame[axis]
             first, last = ranges[1 + axis, 0] * size, ranges[1 + axis, 1] * size
             at = first if first == last else _whole(math.floor(first), math.floor(last), u[i, 1 + axis])
             center[i, axis] = (at + 0.5) / size
-            kernel = min(_grid(ranges[3], diameter, u[i, 3 + axis], False), WIDEST * side - 1)
+            kernel = min(_grid(ranges[3], diameter, u[i, 3 + axis], _OUTWARD), WIDEST * side - 1)
             kernels[i, axis] = _odd(kernel) / side
             widest = max(widest, kernel)
         radius[i], sigma[i] = math.floor(diameter / 2) / side, max(0.8 * widest, 1.0) / side
@@ -163,7 +166,7 @@ def _spots(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...
     for i in range(batch):
         present = _whole(ranges[0, 0], ranges[0, 1], u[i, 0])
         for n in range(count):
-            radius = _grid(ranges[1], side, u[i, 1 + n], True)
+            radius = _grid(ranges[1], side, u[i, 1 + n], _INWARD)
             q = radius / 25
             sigma = 2 * (5 + 20 * radius / 25)
             height = (14 / 25 + 1 - q) * (1 - 2 ** (-(0.5 + q) * 0.3 * q * _LOG2E))
@@ -171,7 +174,7 @@ def _spots(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...
                 size = frame[axis]
                 at = _whole(radius + 1, math.floor(size - (radius + 1)), u[i, 1 + count + 2 * n + axis])
                 center[i, n, axis] = (at + 0.5) / size
-                kernel = _grid(ranges[2], sigma, u[i, 1 + 3 * count + 2 * n + axis], False)
+                kernel = _grid(ranges[2], sigma, u[i, 1 + 3 * count + 2 * n + axis], _OUTWARD)
                 kernels[i, n, axis] = _odd(kernel) / side
             radii[i, n], sigmas[i, n] = math.floor(radius / 2) / side, sigma / side
             heights[i, n] = height if n < present else 0.0
@@ -186,7 +189,7 @@ def _blur(u: Any, ranges: Ends) -> tuple[Array, ...]:
         sigma = _uniform(ranges[0], u[i, 0]) * REFERENCE_SIDE
         sigmas[i] = sigma / REFERENCE_SIDE
         for axis in range(2):
-            kernels[i, axis] = _odd(_grid(ranges[1], sigma, u[i, 1 + axis], False)) / REFERENCE_SIDE
+            kernels[i, axis] = _odd(_grid(ranges[1], sigma, u[i, 1 + axis], _OUTWARD)) / REFERENCE_SIDE
     return sigmas, kernels
 
 

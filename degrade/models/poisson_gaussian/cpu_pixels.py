@@ -35,7 +35,9 @@ def add_noise(
     words = np.empty((4, BLOCK), np.uint32)
     memory = aligned(np.int64(SCRATCH + 4), BLOCK)
     rate, counts, scratch, normals = memory[0], memory[1], memory[4:], memory[2:4]
-    normals[:] = zero
+    for lane in range(2):
+        for j in range(BLOCK):
+            normals[lane, j] = zero
     for start in range(begin, end, BLOCK):
         here = min(BLOCK, end - start)
         word_blocks(words, start, key, stream)
