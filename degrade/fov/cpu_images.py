@@ -63,7 +63,7 @@ def _closer(image: Array, factor: int, level: Plane, field: Plane, mask: Array) 
     _decide(image, limit, finer, y, x, mask)
 
 
-@strict_kernel
+@strict_inner_kernel
 def _look(level: Plane, field: Plane) -> Any:
     """The field that blocks tell, 0 or 1; returns the surround's level, -1 without one."""
     dark = np.empty_like(level)

@@ -49,6 +49,11 @@ def inner_kernel(function: Function) -> Function:
     return cast(Function, _Inner(function, fastmath=True))
 
 
+def inner_loop(function: Function) -> Function:
+    """As `inner_kernel`, optimised alone as a `loop_kernel` is."""
+    return cast(Function, _Inner(function, fastmath=True, pipeline=_LoopCompiler))
+
+
 def inlined_kernel(function: Function) -> Function:
     """As `inner_kernel`, always a part of the loop that calls it, which else would not be vectorised."""
     return cast(Function, _Inner(function, fastmath=True, forceinline=True))
@@ -60,8 +65,8 @@ def strict_inner_kernel(function: Function) -> Function:
 
 
 def strict_kernel(function: Function) -> Function:
-    """As `kernel`, but each operation is rounded as it is written: the bits are torch's."""
-    return cast(Function, _Kernel(function, fastmath=False))
+    """As `loop_kernel`, but each operation is rounded as it is written: the bits are torch's."""
+    return cast(Function, _Kernel(function, fastmath=False, pipeline=_LoopCompiler))
 
 
 _UNUSED = (

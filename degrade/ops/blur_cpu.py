@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel, kernel, loop_kernel
+from degrade.jit.compiler import inlined_kernel, inner_kernel, kernel, loop_kernel
 from degrade.jit.rows import LINE, aligned
 
 Array = NDArray[np.float32]
@@ -104,7 +104,7 @@ def factors_of(half: Array) -> Array:
     return factors
 
 
-@inner_kernel
+@inlined_kernel
 def down(held: Array, places: NDArray[np.int64], factors: Array, width: int, out: Array) -> None:
     """The blur along y: the products of `factors` with the rows of `held` at `places`, into `out` (ROWS, >= W)."""
     for k in range(0, len(places), 4):
@@ -129,7 +129,7 @@ def down(held: Array, places: NDArray[np.int64], factors: Array, width: int, out
                 out[3, j] += s0 * w + s1 * x + s2 * y + s3 * z
 
 
-@inner_kernel
+@inlined_kernel
 def across(padded: Array, half: Array, out: Array) -> None:
     """The blur along x of a row, into `out`; it has as many more pixels at either end as `half` has lags: 3, 6, ..."""
     width, reach = len(out), len(half) - 1

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel
+from degrade.jit.compiler import inner_loop
 
 ONE_AS_BITS = int(np.float32(1).view(np.uint32))
 """As whole numbers the bits of positive floats are in the floats' order, and NaN and all negative ones come after 1."""
 
 
-@inner_kernel
+@inner_loop
 def largest_bits(bits: NDArray[np.uint32], begin: int, end: int) -> Any:
     """The largest whole number of (C, H, W) in the rows begin to end - 1."""
     most = np.uint32(0)

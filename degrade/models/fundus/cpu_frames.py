@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel
+from degrade.jit.compiler import inner_kernel, inner_loop
 from degrade.models.fundus.cpu_stages import luma_of_row
 from degrade.ops.constants import SMALLEST_SIDE
 
@@ -41,7 +41,7 @@ def box(mask: Array, place: NDArray[np.int64]) -> None:
     place[2], place[3] = side, side
 
 
-@inner_kernel
+@inner_loop
 def enter(
     image: Array,
     bits: NDArray[np.uint32],
@@ -97,7 +97,7 @@ def enter(
     return most, area / (height * width), luma / (height * width)
 
 
-@inner_kernel
+@inner_loop
 def times(image: Array, mask: Array, begin: int, end: int, out: Array, left: Any, top: Any) -> None:
     """The rows begin to end - 1 of a frame (C, h, w) times the mask (H, W), into its place in `out` (C, H, W)."""
     width = image.shape[2]
@@ -112,7 +112,7 @@ def times(image: Array, mask: Array, begin: int, end: int, out: Array, left: Any
                     to[k] = line[start + np.uint64(j)] * inside[k]
 
 
-@inner_kernel
+@inner_loop
 def times_in_place(image: Array, mask: Array, begin: int, end: int) -> None:
     """The rows begin to end - 1 of the image (C, H, W) times the mask (H, W), in place."""
     for c in range(image.shape[0]):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel
+from degrade.jit.compiler import inner_kernel, inner_loop
 from degrade.ops.disk_cpu import chord, rim
 
 Array = NDArray[np.float32]
@@ -35,7 +35,7 @@ def disk_lines(center: Any, radius: float, softness: float, x_half: Array, y_hal
     return lines
 
 
-@inner_kernel
+@inner_loop
 def add_spot(
     image: Array,
     center: Any,

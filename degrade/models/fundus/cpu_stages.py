@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.jit.compiler import inner_kernel
+from degrade.jit.compiler import inner_kernel, inner_loop
 from degrade.ops.constants import LUMA
 from degrade.ops.fields_cpu import field_rows
 
@@ -22,7 +22,7 @@ _ONE, _ZERO = np.float32(1), np.float32(0)
 _ROWS = 16  # of one channel and then the next: what comes from memory comes fastest in long runs
 
 
-@inner_kernel
+@inner_loop
 def mean_of(planes: Array) -> float:
     """The mean of (C, H, W)."""
     total = 0.0
@@ -36,7 +36,7 @@ def mean_of(planes: Array) -> float:
     return total / planes.size
 
 
-@inner_kernel
+@inner_loop
 def mean_luma(image: Array, brightness: Any) -> Any:
     """The mean luma of the brightened image."""
     _, height, width = image.shape
@@ -65,7 +65,7 @@ def luma_of_row(image: Array, row: int, brightness: Any) -> Any:
     return float(part)
 
 
-@inner_kernel
+@inner_loop
 def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: Any) -> float:
     """Brightness, contrast about the mean luma, and saturation in place; returns the mean of the result.
 
@@ -103,7 +103,7 @@ def color(image: Array, mean: Any, brightness: Any, contrast: Any, saturation: A
     return total / image.size
 
 
-@inner_kernel
+@inner_loop
 def halo(image: Array, light: Array, lines: Array, weights: Array) -> float:
     """clip(x + light ring) in place, light (C,) a color, the ring of `wide_field`; returns the mean of the result."""
     channels, height, width = image.shape
@@ -124,7 +124,7 @@ def halo(image: Array, light: Array, lines: Array, weights: Array) -> float:
     return total / image.size
 
 
-@inner_kernel
+@inner_loop
 def hole(image: Array, depth: Any, lines: Array, weights: Array, begin: int, end: int) -> None:
     """clip(x - depth dark) in place, in the rows begin to end - 1."""
     channels, _, width = image.shape
@@ -138,7 +138,7 @@ def hole(image: Array, depth: Any, lines: Array, weights: Array, begin: int, end
                     line[j] = min(max(line[j] - depth * dark[j], _ZERO), _ONE)
 
 
-@inner_kernel
+@inner_loop
 def copy(image: Array, out: Array) -> None:
     """The image (C, H, W) into `out`; an assignment to a slice would take four seconds more to compile."""
     for c in range(image.shape[0]):
