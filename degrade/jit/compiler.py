@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
+import numba
 from numba.core.compiler import Compiler, Flags
 from numba.core.compiler_machinery import FunctionPass, PassManager, register_pass
 from numba.core.registry import CPUDispatcher
@@ -21,6 +22,9 @@ from degrade.jit.libraries import InnerLibrary, KernelLibrary, LoopLibrary, inne
 from degrade.jit.once import compiling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_KNOWN = ("0.68",)
+"""Versions of Numba whose inside is known here. Others compile as Numba itself does, in two to three times the time."""
 
 _OPTIONS = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
@@ -141,11 +145,13 @@ class _Flags(Flags):
 
 
 class _Dispatcher(CPUDispatcher):
-    """Numba's compiled function, with these options."""
+    """Numba's compiled function, with these options, and compiled in the way of this room where Numba is known."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._compiler._customize_flags = _Flags  # type: ignore[attr-defined]
+    def __init__(self, pipeline_class: Any, **options: Any) -> None:
+        known = numba.__version__.rpartition(".")[0] in _KNOWN
+        super().__init__(pipeline_class=pipeline_class if known else Compiler, **options)
+        if known:
+            self._compiler._customize_flags = _Flags  # type: ignore[attr-defined]
 
 
 class _Inner(_Dispatcher):

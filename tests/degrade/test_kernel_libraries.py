@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,28 @@ def test_a_kernel_can_be_called_alone_and_by_kernels(kind: object) -> None:
         added(values, 1.0)
         assert values.tolist() == [1, 1, 1]
     assert compiler.kernel(add_twice)(np.zeros(3)).tolist() == [1, 2, 2]  # from disk
+
+
+UNKNOWN = """
+import torch
+
+from degrade.jit import compiler
+
+compiler._KNOWN = ()  # as where Numba is another version
+import degrade
+
+d, keys = degrade.recipe("x-bdcnn", eta=0.4, sigma=5.0), degrade.make_keys(0, 2)
+image = torch.rand(2, 1, 40, 64)
+with degrade.backend("cpu"):
+    by_loops = d(image, keys)
+assert degrade.backend.explain(d, image).startswith("poisson-gaussian: cpu"), degrade.backend.explain(d, image)
+with degrade.backend("reference"):
+    difference = (d(image, keys) - by_loops).abs().max()
+assert difference < 1e-5, difference
+"""
+
+
+@pytest.mark.slow
+def test_other_versions_of_numba_compile_in_their_own_way() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", UNKNOWN], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
