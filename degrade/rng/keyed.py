@@ -107,9 +107,9 @@ def fold_in(keys: Tensor, data: int | str | Tensor) -> Tensor:
     if isinstance(data, int):
         data = constant(signed(data), torch.int64, keys.device)
     data = data.to(device=keys.device, dtype=torch.int64)
-    shape = torch.broadcast_shapes(keys.shape, data.shape) if data.ndim else keys.shape  # type: ignore[no-untyped-call]
-    arguments = (keys.expand(shape), data.expand(shape), stream_words("fold_in"))
-    folded: Tensor = run(_FOLD_IN, _fold_in, arguments, keys.device)
+    # torch.broadcast_shapes would import sympy: half a second
+    keys, data = torch.broadcast_tensors(keys, data)  # type: ignore[no-untyped-call]
+    folded: Tensor = run(_FOLD_IN, _fold_in, (keys, data, stream_words("fold_in")), keys.device)
     return folded
 
 
