@@ -70,7 +70,7 @@ def _locked(path: Path) -> int | None:
 
 @functools.cache
 def _announce() -> None:
-    message = "compiling loops for this CPU, once for this machine: about 20 s (degrade warm-up does it ahead)"
+    message = "compiling loops for this CPU, once for this machine: about 30 s (degrade warm-up does it ahead)"
     _LOG.info(message)
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"degrade: {message}", file=sys.stderr, flush=True)
