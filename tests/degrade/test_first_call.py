@@ -61,7 +61,7 @@ def test_it_is_said_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None
             compiler.kernel(double)(np.ones(2, dtype))
         compiler.kernel(double)(np.ones(2))  # from disk
     assert [record.message for record in caplog.records if "compiling loops for this CPU" in record.message] == [
-        "compiling loops for this CPU, once for this machine: about 20 s (degrade warm-up does it ahead)"
+        "compiling loops for this CPU, once for this machine: about 30 s (degrade warm-up does it ahead)"
     ]
 
 
