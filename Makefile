@@ -59,7 +59,7 @@ $(VENV)/docs $(VENV)/notebooks: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(notdir $@)]"
 	touch $@
 
-# all that any test needs, installed at once, which takes half the time of one after the other
+# all that any test needs, installed at once
 $(VENV)/all: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \

@@ -24,7 +24,7 @@ from degrade.jit.once import compiling
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _KNOWN = ("0.68",)
-"""Versions of Numba whose inside is known here. Others compile as Numba itself does, in two to three times the time."""
+"""Versions of Numba whose inside is known here. Others compile as Numba itself does, in about twice the time."""
 
 _OPTIONS = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
