@@ -19,17 +19,18 @@ from degrade import fov, stream
 from degrade.fit.compare import Comparison, compare_features
 from degrade.fit.distance import Scale
 from degrade.fit.simulate import Pictures, describe_degraded, set_keys
+from degrade.images import image_io
 from degrade.pairs.items import Items
 
 _SIZE = 256
 
 
-def photographs(source: str) -> Pictures:
+def photographs(source: str, size: int = _SIZE) -> Pictures:
     """Every photograph of a source, as squares around its field of view."""
     images, masks, names = [], [], []
     for item in Items(stream.open_source(source)):
-        image = degrade.image_io.to_float(item.load())[None]
-        square, mask, _ = fov.crop(image, fov.estimate(image), _SIZE)
+        image = image_io.to_float(item.load())[None]
+        square, mask, _ = fov.crop(image, fov.estimate(image), size)
         images.append(square.clamp(0, 1))
         masks.append(mask)
         names.append(item.id)

@@ -19,6 +19,7 @@ import degrade
 from degrade import fov, stream
 from degrade.fit.pair import PairFit, fit_pair
 from degrade.fit.pair_quantities import effective
+from degrade.images import image_io
 from degrade.pairs.items import Items
 
 _KEYS = 5
@@ -31,7 +32,7 @@ def photographs(source: str, count: int, size: int) -> tuple[Tensor, Tensor]:
     items = list(Items(stream.open_source(source)))
     images, masks = [], []
     for item in items[:: max(len(items) // count, 1)][:count]:
-        image = degrade.image_io.to_float(item.load())[None]
+        image = image_io.to_float(item.load())[None]
         square, mask, _ = fov.crop(image, fov.estimate(image), size)
         images.append(square.clamp(0, 1))
         masks.append(mask)
