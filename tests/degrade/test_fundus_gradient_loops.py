@@ -12,14 +12,13 @@ from torch import Tensor
 
 import degrade
 from degrade import Parameters
-from degrade.backend import Operation, choose
+from degrade.backend import Operation
 from degrade.models.fundus import reference
 from degrade.ops.blur import taps
 from degrade.ops.interpolation import weights_between
+from tests.gradients import check, gradients, served_by
 
 pytest.importorskip("numba")
-
-Found = dict[str, Tensor]
 
 
 def case(channels: int = 3, size: tuple[int, int] = (52, 47)) -> tuple[Tensor, Parameters, Tensor]:
@@ -32,37 +31,6 @@ def case(channels: int = 3, size: tuple[int, int] = (52, 47)) -> tuple[Tensor, P
         mask[i, :, 3 : 40 + i, 2 + i : 44] = 1
     p = degrade.recipe("cofe-net-paper", spot_count=4, noise=(0.01, 0.05)).draw(degrade.make_keys(2, 8), *size)
     return image, p | {"type": torch.arange(8)}, mask
-
-
-def gradients(
-    d: degrade.Degradation,
-    image: Tensor,
-    p: Parameters,
-    mask: Tensor | None,
-    dtype: torch.dtype = torch.float32,
-    frame: Tensor | None = None,
-) -> Found:
-    """Of a weighted sum of the degraded images."""
-    image = image.to(dtype, copy=True).requires_grad_()
-    p = {n: v.to(dtype, copy=True).requires_grad_() if v.is_floating_point() else v for n, v in p.items()}
-    degraded = d.apply(image, p, None if mask is None else mask.to(dtype), frame)
-    weights = torch.randn(degraded.shape, generator=torch.Generator().manual_seed(1)) + 0.3
-    (degraded * weights.to(dtype)).sum().backward()
-    return {"image": image.grad, **{name: value.grad for name, value in p.items() if value.requires_grad}}  # type: ignore[dict-item]
-
-
-def check(got: Found, expected: Found, tolerance: float = 1e-4) -> None:
-    """Each sample's gradient in each parameter; those that the definition does not have are 0."""
-    assert set(got) == set(expected)
-    for name, found in got.items():
-        value = torch.zeros_like(expected[name]) if found is None else found
-        wanted = torch.zeros_like(value).double() if expected[name] is None else expected[name]
-        for mine, other in zip(value.double(), wanted, strict=True):
-            assert float((mine - other).norm()) <= tolerance * float(other.norm()) + 1e-7, name
-
-
-def served_by(d: degrade.Degradation, image: Tensor, gradients: bool = True) -> str:
-    return choose(d.operation, image.device, gradients, lambda name: d.refuses(name, image)).name
 
 
 @pytest.mark.parametrize("softness", [0.0, 0.04])

@@ -34,21 +34,26 @@ def degrade(call: Call) -> Tensor:
         return result
     pictures, _, rows = call.arrays()
     out = result.numpy()
-    places = _places(width), _places(height), np.ones((1, width), np.float32)
+    places = places_of(width), places_of(height), np.ones((1, width), np.float32)
     progress = np.zeros(2, np.int64)
     work: Any = (pictures, pictures.view(np.uint32), rows, *places, out)
     share(lambda _: illuminate_and_blur(progress, *work), threads_for(batch))
     if progress[1]:
         check_values(call.image)
-    photons = np.multiply(rows[:, table.ETA], table.LEVELS, dtype=np.float32)
-    sigma = np.divide(rows[:, table.SIGMA], table.LEVELS, dtype=np.float32)
-    keys = np.ascontiguousarray(rows[:, table.NOISE_KEY : table.NOISE_KEY + 2]).view(np.uint64)[:, 0]
     flat = out.reshape(batch, -1)
-    add_noise(flat, flat, photons, sigma, np.ascontiguousarray(keys), True)
+    add_noise(flat, flat, *noise_of(rows), True)
     return result
 
 
-def _places(length: int) -> Array:
+def noise_of(rows: Array) -> tuple[Array, Array, Array]:
+    """Photons at image value 1, sigma on the image's scale and keys as uint64, (B,) each, of packed rows."""
+    photons = np.multiply(rows[:, table.ETA], table.LEVELS, dtype=np.float32)
+    sigma = np.divide(rows[:, table.SIGMA], table.LEVELS, dtype=np.float32)
+    keys = np.ascontiguousarray(rows[:, table.NOISE_KEY : table.NOISE_KEY + 2]).view(np.uint64)[:, 0]
+    return photons, sigma, np.ascontiguousarray(keys)
+
+
+def places_of(length: int) -> Array:
     """The centers of pixels, from -1 to 1 between the frame's edges."""
     numbers = (np.arange(length, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / length) - np.float32(1)
     return numbers.astype(np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,14 +52,14 @@ def illuminate_and_blur(
         if i >= batch:
             return
         sigma = rows[i, at.BLUR_SIGMA]
-        half = taps(_REACH * sigma + _ONE_TAP, sigma, side)
+        half = taps(kernel_of(sigma), sigma, side)
         window = window_for(channels, width, half)
         ready, most = 0, np.uint32(0)
         for begin in range(0, height, band):
             end = min(begin + band, height)
             needed = min(end + len(half) - 1, height)
             most = max(most, largest_bits(patterns[i], ready, needed))
-            _illuminate(image[i], rows[i], x, y, out[i], ready, needed)
+            illuminate(image[i], rows[i], x, y, out[i], ready, needed)
             ready = needed
             if len(half) > 1:
                 blur(out[i], half, half, inside, out[i], begin, end, window, np.int64(0), np.int64(0))
@@ -66,7 +68,13 @@ def illuminate_and_blur(
 
 
 @inner_kernel
-def _illuminate(image: Array, row: Array, x: Array, y: Array, out: Array, begin: int, end: int) -> None:
+def kernel_of(sigma: Any) -> Any:
+    """Size of the blur's kernel, a fraction of the side."""
+    return _REACH * sigma + _ONE_TAP
+
+
+@inner_kernel
+def illuminate(image: Array, row: Array, x: Array, y: Array, out: Array, begin: int, end: int) -> None:
     """clip(gain x + haze) of the rows begin to end - 1; along a row, both surfaces are quadratic in x."""
     low, haze = row[at.GAIN_LOW], row[at.HAZE]
     rise = row[at.GAIN_HIGH] - low

@@ -46,7 +46,9 @@ class Cornea(Degradation):
     """
 
     parameter_table: ParameterTable = PARAMETERS
-    operation: ClassVar[Operation] = Operation("cornea", cpu="degrade.models.cornea.cpu:degrade")
+    operation: ClassVar[Operation] = Operation(
+        "cornea", cpu="degrade.models.cornea.cpu:degrade", cpu_gradient="degrade.models.cornea.cpu_gradient:degrade"
+    )
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class Cornea(Degradation):
         lit = (gain * image + column["haze"] * haze).clamp(0, 1)
         kernel = REACH * p["blur_sigma"] + 1 / REFERENCE_SIDE
         reach = reach_of(REACH * call.largest()["blur_sigma"] + 1 / REFERENCE_SIDE, min(image.shape[-2:]))
+        reach += int(p["blur_sigma"].requires_grad)  # of a whole kernel, the pair of taps that it gains next
         blurred = gaussian_blur(lit, kernel[:, None].expand(-1, 2), p["blur_sigma"], (reach, reach)).clamp(0, 1)
         photons, sigma = p["eta"] * LEVELS, p["sigma"] / LEVELS
         return poisson_gaussian.noisy(blurred, photons, sigma, p["noise_key"], clip=True)
