@@ -20,6 +20,7 @@ from numba.core.typed_passes import NopythonTypeInference
 from degrade.jit.cache import KernelCache
 from degrade.jit.libraries import InnerLibrary, KernelLibrary, LoopLibrary, inner_libraries
 from degrade.jit.once import compiling
+from degrade.jit.shortcuts import shortcuts
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -119,7 +120,7 @@ class _KernelCompiler(_Compiler):
     library = KernelLibrary
 
     def compile_extra(self, function: Callable[..., Any]) -> Any:
-        with inner_libraries(self.state.targetctx):
+        with inner_libraries(self.state.targetctx), shortcuts():
             return super().compile_extra(function)
 
 

@@ -141,6 +141,8 @@ def inner_libraries(context: Any) -> Iterator[None]:
     """
     with global_compiler_lock:
         context.refresh()  # Numba's own library for memory must be machine code
+        shared, others = context.cached_internal_func, dict(context.cached_internal_func)
+        shared.clear()  # what Numba compiled for kernels before may be rounded by their rules
         generator = context.codegen()
         usual, thresholds = generator._library_class, gc.get_threshold()
         generator._library_class = InnerLibrary
@@ -150,5 +152,7 @@ def inner_libraries(context: Any) -> Iterator[None]:
             yield
         finally:
             del context.create_cfunc_wrapper
+            shared.clear()
+            shared.update(others)
             generator._library_class = usual
             gc.set_threshold(*thresholds)

@@ -41,4 +41,4 @@ def rows_of(y: float, radius: float, height: int) -> tuple[int, int]:
 def is_all_around(center: Any, inner: Any, outer: Any, reach: int, height: int, width: int) -> bool:
     """Whether the ring is the whole frame but for the inner disk: the blur of ones is 1 if it is reflected but once."""
     x_far, y_far = max(center[0], width - 1 - center[0]), max(center[1], height - 1 - center[1])
-    return inner >= 0 and outer > 0 and x_far**2 + y_far**2 < outer**2 and reach < min(height, width)
+    return inner >= 0 and outer > 0 and x_far * x_far + y_far * y_far < outer * outer and reach < min(height, width)

@@ -30,7 +30,7 @@ def taps(size: Any, sigma: Any, side: int) -> Array:
     fraction = (variance * (2 * whole + 1) - 2 * spread) / (2 * ((whole + 1) * (whole + 1) - variance))
     total = 0.0
     for lag in range(len(half)):
-        weight = (fraction if lag > whole else 1.0) * math.exp(-0.5 * (lag / sigma) ** 2)
+        weight = (fraction if lag > whole else 1.0) * math.exp(-0.5 * (lag / sigma) * (lag / sigma))
         half[lag] = weight
         total += weight if lag == 0 else 2 * weight
     for lag in range(len(half)):
@@ -41,7 +41,7 @@ def taps(size: Any, sigma: Any, side: int) -> Array:
 @inner_kernel
 def _width(size: Any, side: int) -> float:
     """Of the box with the kernel's variance, in pixels."""
-    variance12 = side * side * (float(size) ** 2 - 1 / REFERENCE_SIDE**2)
+    variance12 = side * side * (float(size) * float(size) - 1 / REFERENCE_SIDE**2)
     # a whole kernel must not gain an empty pair of taps through rounding, hence the small allowance
     return math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
 
@@ -63,14 +63,14 @@ def taps_adjoint(size: Any, sigma: Any, side: int, to_half: NDArray[np.float64])
     Where a whole pair of taps is complete the derivative in the size is that from above.
     """
     spread = float(sigma) * side
-    variance = side * side * (float(size) ** 2 - 1 / REFERENCE_SIDE**2) / 12
+    variance = side * side * (float(size) * float(size) - 1 / REFERENCE_SIDE**2) / 12
     whole = math.floor((_width(size, side) - 1) / 2)
     squares = whole * (whole + 1) * (2 * whole + 1) / 6
     top = max(variance, 0.0) * (2 * whole + 1) - 2 * squares
     bottom = 2 * ((whole + 1) * (whole + 1) - max(variance, 0.0))
     weights, total, mean = np.zeros(len(to_half)), 0.0, 0.0
     for lag in range(min(whole + 2, len(to_half))):
-        weights[lag] = (1.0 if lag <= whole else top / bottom) * math.exp(-0.5 * (lag / spread) ** 2)
+        weights[lag] = (1.0 if lag <= whole else top / bottom) * math.exp(-0.5 * (lag / spread) * (lag / spread))
         total += weights[lag] if lag == 0 else 2 * weights[lag]
         mean += to_half[lag] * weights[lag]
     mean /= total
@@ -80,5 +80,5 @@ def taps_adjoint(size: Any, sigma: Any, side: int, to_half: NDArray[np.float64])
         to_sigma += to_weight * weights[lag] * lag * lag / (spread * spread * spread)
         if lag == whole + 1 and variance >= 0:
             slope = ((2 * whole + 1) * bottom + 2 * top) / (bottom * bottom)
-            to_size = to_weight * math.exp(-0.5 * (lag / spread) ** 2) * slope * side * side * size / 6
+            to_size = to_weight * math.exp(-0.5 * (lag / spread) * (lag / spread)) * slope * side * side * size / 6
     return to_size, to_sigma * side

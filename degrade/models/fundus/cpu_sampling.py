@@ -123,7 +123,8 @@ def _halo(u: Any, ranges: Ends, frame: tuple[float, float]) -> tuple[Array, ...]
             size = frame[axis]
             at = size / 2 + _grid(ranges[1], size, u[i, 1 + axis], _INWARD)
             center[i, axis] = (at + 0.5) / size
-            square += max(at, size - at) ** 2
+            far = max(at, size - at)
+            square += far * far
             offset = max(offset, abs(at - size / 2))
             shift = max(shift, at - size / 2)
         inner = side * _uniform(ranges[2], u[i, 3])

@@ -35,8 +35,8 @@ def ring_lines(
     half = taps(size, row[at.HALO_SIGMA], side)
     inner, outer = length(row[at.HALO_INNER], side), length(row[at.HALO_OUTER], side)
     center, soft = pixel(row[at.HALO_CENTER], row[at.HALO_CENTER + 1], plane.shape), length(softness, side)
-    ring = wide_field(center, min(inner, outer), max(inner, outer), soft, half, half, 2**power, lines, plane)
-    return ring, weights[power, : 2**power]
+    ring = wide_field(center, min(inner, outer), max(inner, outer), soft, half, half, 1 << power, lines, plane)
+    return ring, weights[power, : 1 << power]
 
 
 @inner_kernel
@@ -49,8 +49,8 @@ def dark_lines(
     power = _power(min(x_size, y_size) * side, interpolate, weights)
     across, down = taps(x_size, sigma, side), taps(y_size, sigma, side)
     center, soft = pixel(row[at.HOLE_CENTER], row[at.HOLE_CENTER + 1], plane.shape), length(softness, side)
-    dark = wide_field(center, -1.0, length(row[at.HOLE_RADIUS], side), soft, across, down, 2**power, lines, plane)
-    return dark, weights[power, : 2**power]
+    dark = wide_field(center, -1.0, length(row[at.HOLE_RADIUS], side), soft, across, down, 1 << power, lines, plane)
+    return dark, weights[power, : 1 << power]
 
 
 @inner_kernel
@@ -82,6 +82,6 @@ def length(fraction: Any, side: int) -> float:
 def _power(kernel_size: float, interpolate: bool, weights: Array) -> int:
     """Exponent p of the grid step 2**p: the coarsest that a kernel of this many pixels allows."""
     power = 0
-    while interpolate and power + 1 < len(weights) and SMOOTH * 2 ** (power + 1) <= kernel_size:
+    while interpolate and power + 1 < len(weights) and SMOOTH * (2 << power) <= kernel_size:
         power += 1
     return power
