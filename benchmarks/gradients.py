@@ -1,9 +1,10 @@
-"""Gradients of the whole chain of Cofe-Net on a CPU, against the same call without: time and memory."""
+"""Gradients by loops on a CPU, against the same call without: time and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,9 +15,16 @@ from benchmarks.timing import Row, measure, peak_extra_bytes, set_threads
 
 SOFTNESS = 2 / 512
 
+KINDS = (
+    *((name, {"type": "111"}, softness) for name in ("cofe-net", "cofe-net-paper") for softness in (0.0, SOFTNESS)),
+    ("cataract", {}, None),
+    ("cornea", {}, None),
+)
+"""Recipe, settings, and softness where there is one; cornea of grey images."""
+
 
 def gradients(sizes: Sequence[int] = (256, 512), batch: int = 16, threads: int = 2, rounds: int = 7) -> list[Row]:
-    """Type 111, float32: milliseconds an image, forwards and backwards, and how far memory rises, in batches.
+    """Float32: milliseconds an image, forwards and backwards, and how far memory rises, in batches.
 
     The gradients are those in the image alone, and in the image and all parameters. What each is compared with is the
     call without gradients and with hard rims.
@@ -24,15 +32,18 @@ def gradients(sizes: Sequence[int] = (256, 512), batch: int = 16, threads: int =
     before = torch.get_num_threads()
     set_threads(threads)
     try:
-        kinds = [(name, soft) for name in ("cofe-net", "cofe-net-paper") for soft in (0.0, SOFTNESS)]
-        return [_row(size, batch, rounds, name, softness) for size in sizes for name, softness in kinds]
+        return [_row(size, batch, rounds, *kind) for size in sizes for kind in KINDS]
     finally:
         set_threads(before)
 
 
-def _row(size: int, batch: int, rounds: int, name: str, softness: float) -> Row:
+def _row(size: int, batch: int, rounds: int, name: str, settings: Mapping[str, Any], softness: float | None) -> Row:
     image, mask, keys = fundus(batch, size)
-    plain, d = degrade.recipe(name, type="111"), degrade.recipe(name, type="111", softness=softness)
+    if name == "cornea":
+        image = image[:, 1:2].contiguous()
+    plain = d = degrade.recipe(name, **settings)
+    if softness is not None:
+        d = degrade.recipe(name, **settings, softness=softness)
     p = plain.draw(keys, size, size)
 
     def back(parameters_too: bool) -> Tensor | None:

@@ -23,7 +23,7 @@ def tables(what: str, compiled: bool = False) -> dict[str, Table]:
         "degrade": {
             "Cofe-Net, type 111, batch 16, float32, per image": partial(chain.chain, compiled=compiled),
             "Memory of a call without gradients, batch 16": chain.memory,
-            "Gradients of Cofe-Net, type 111, batch 16, two threads, float32, per image": gradients.gradients,
+            "Gradients (Cofe-Net: type 111), batch 16, two threads, float32, per image": gradients.gradients,
             "Single stages, 512 x 512, batch 16, float32, per image": stages.stages,
             "Cost against pixels, batch 16": scaling.pixels,
             "Cost against the batch, 256 x 256": scaling.batches,

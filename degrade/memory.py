@@ -42,6 +42,17 @@ def empty(shape: torch.Size | tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(lease).view(dtype).view(shape)
 
 
+class Planes:
+    """Arrays cut from one flat array, each of which nobody else has; the content is arbitrary."""
+
+    def __init__(self, memory: NDArray[Any]) -> None:
+        self._memory, self._used = memory, 0
+
+    def __call__(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        first, self._used = self._used, self._used + math.prod(shape)
+        return self._memory[first : self._used].reshape(shape)
+
+
 def release() -> None:
     """Gives what is kept back to the system."""
     _spare.clear()

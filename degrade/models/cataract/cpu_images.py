@@ -20,6 +20,8 @@ Array = NDArray[np.float32]
 _RED, _GREEN, _BLUE = (np.float32(weight) for weight in LUMA)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SIZE, _SIGMA = at.SMOOTHING
+LEAST = np.float32(1e-20)
+"""Of the largest distance: less is that of a mask that is empty."""
 _BAND = 1 << 16  # numbers of a band of rows: a quarter of a mebibyte
 
 
@@ -48,36 +50,47 @@ def cloud_images(
     """
     batch, channels, height, width = image.shape
     brightest = np.empty(channels, np.float32)
-    # what fractions refer to: the side, and the origin and size of the frame, in pixels
-    side, left, top, across, down = min(height, width), 0.0, 0.0, float(width), float(height)
+    side = min(height, width)
     while True:
         i = take(progress)
         if i >= batch:
             return
         row, picture = rows[i], out[i]
-        x, y = left + row[at.VEIL_CENTER] * across - 0.5, top + row[at.VEIL_CENTER + 1] * down - 0.5
-        thickest = _veil_map(x, y, side, mask[i, 0], veil)
+        thickest = draw_veil(row, mask[i, 0], veil)
         sigma = row[at.BLUR_SIGMA]
         x_half, y_half = taps(row[at.BLUR_KERNEL], sigma, side), taps(row[at.BLUR_KERNEL + 1], sigma, side)
         blurred = picture if len(x_half) > 1 or len(y_half) > 1 else image[i]
-        most = _blur(image[i], patterns[i], x_half, y_half, ones, picture, blurred, brightest)
+        most = blur_and_maxima(image[i], patterns[i], x_half, y_half, ones, picture, blurred, brightest)
         if most > ONE_AS_BITS:
             progress[1] = 1
-        density = row[at.VEIL] / max(thickest, np.float32(1e-20))
-        mean = _cloud(blurred, row[at.TRANSMISSION], density, veil[0], brightest, picture)
+        density = row[at.VEIL] / max(thickest, LEAST)
+        mean = cloud(blurred, row[at.TRANSMISSION], density, veil[0], brightest, picture)
         _tone(picture, np.float32(mean), row[at.CONTRAST], row[at.BRIGHTNESS], row[at.SATURATION], mask[i, 0])
 
 
 @inner_kernel
-def _veil_map(x: float, y: float, side: int, mask: Array, veil: Array) -> np.float32:
-    """The distance to a point in pixels, smoothed, times the mask, on any scale, into `veil`; returns its maximum."""
+def center_of(row: Array, height: int, width: int) -> tuple[float, float, np.float32]:
+    """Where the veil is thinnest, in pixels, and the scale on which no distance from there is more than 1."""
+    x, y = row[at.VEIL_CENTER] * float(width) - 0.5, row[at.VEIL_CENTER + 1] * float(height) - 0.5
+    farthest = math.hypot(max(abs(x), abs(width - 1 - x)) + 1, max(abs(y), abs(height - 1 - y)) + 1)
+    return x, y, np.float32(1 / farthest)
+
+
+@inner_kernel
+def smoothing_of(side: int) -> Array:
+    """The taps of the distance map's blur."""
+    return taps(_SIZE, _SIGMA, side)
+
+
+@inner_kernel
+def draw_veil(row: Array, mask: Array, veil: Array) -> np.float32:
+    """The distance to a point, smoothed, times the mask, on the scale of `center_of`, into `veil`; its maximum."""
     planes, height, width = veil.shape
-    half = taps(_SIZE, _SIGMA, side)
+    half = smoothing_of(min(height, width))
     reach = len(half) - 1
     window = window_for(planes, width, half)
     band = max(_BAND // width // ROWS, 1) * ROWS
-    # what is blurred must be at most 1
-    scale = np.float32(1 / math.hypot(max(abs(x), abs(width - 1 - x)) + 1, max(abs(y), abs(height - 1 - y)) + 1))
+    x, y, scale = center_of(row, height, width)  # what is blurred must be at most 1
     least, thickest = np.float32(1e-12) * scale * scale, _ZERO
     squares = np.empty(width, np.float32)
     for j in range(width):
@@ -102,7 +115,7 @@ def _veil_map(x: float, y: float, side: int, mask: Array, veil: Array) -> np.flo
 
 
 @inner_kernel
-def _blur(
+def blur_and_maxima(
     image: Array,
     patterns: NDArray[np.uint32],
     x_half: Array,
@@ -142,19 +155,19 @@ def _blur(
 
 
 @inner_kernel
-def _cloud(
+def cloud(
     blurred: Array, transmission: np.float32, density: np.float32, veil: Array, brightest: Array, out: Array
 ) -> float:
     """clip(T x + p v (max(x) - x)), p times v the `density` times `veil`, into `out`; returns its mean luma."""
     channels, height, width = blurred.shape
     total = 0.0
     for row in range(height):
-        cloud = veil[row]
+        thick = veil[row]
         for c in range(channels):
             line, to, most = blurred[c, row], out[c, row], brightest[c]
             for j in range(width):
                 x = line[j]
-                to[j] = min(max(transmission * x + density * cloud[j] * (most - x), _ZERO), _ONE)
+                to[j] = min(max(transmission * x + density * thick[j] * (most - x), _ZERO), _ONE)
         part = _ZERO
         if channels == 1:
             grey = out[0, row]

@@ -47,7 +47,11 @@ class Cataract(Degradation):
     """
 
     parameter_table: ParameterTable = PARAMETERS
-    operation: ClassVar[Operation] = Operation("cataract", cpu="degrade.models.cataract.cpu:degrade")
+    operation: ClassVar[Operation] = Operation(
+        "cataract",
+        cpu="degrade.models.cataract.cpu:degrade",
+        cpu_gradient="degrade.models.cataract.cpu_gradient:degrade",
+    )
     has_field_of_view: ClassVar[bool] = True
 
     def __init__(
@@ -99,6 +103,7 @@ class Cataract(Degradation):
         image, p, mask = call.image, call.parameters, call.mask
         assert mask is not None
         reach = reach_of(call.largest()["blur_kernel"], min(image.shape[-2:]))
+        reach += int(p["blur_kernel"].requires_grad)  # of a whole kernel, the pair of taps that it gains next
         blurred = gaussian_blur(image, p["blur_kernel"], p["blur_sigma"], (reach, reach)).clamp(0, 1)
         transmission, veil = (p[name].view(-1, 1, 1, 1) for name in ("transmission", "veil"))
         brightest = blurred.amax(dim=(2, 3), keepdim=True)

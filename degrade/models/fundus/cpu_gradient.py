@@ -7,7 +7,6 @@ alone and in any batch, with any number of threads.
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from torch import Tensor
 
 from degrade.backend import Operation
 from degrade.call import Call
+from degrade.fov.cpu_gradient import back_in_frame
 from degrade.gradients import Back, Definition, Derivatives, with_gradients
 from degrade.jit.threads import share, threads_for
-from degrade.memory import empty
+from degrade.memory import Planes, empty
 from degrade.models.fundus import cpu
 from degrade.models.fundus import cpu_gradient_images as loops
 from degrade.models.fundus import table as at
@@ -93,29 +93,16 @@ class _Batch:
 
         `scratch` holds as many numbers as `numbers` says.
         """
-        row, to_row, image, mask, frame = (
-            self.rows[i],
-            self.to_rows[i],
-            self.images[i],
-            self.masks[i, 0],
-            self.frames[i],
-        )
+        row, to_row, frame = self.rows[i], self.to_rows[i], self.frames[i]
+        image, mask, planes = self.images[i], self.masks[i, 0], Planes(scratch)
         if self.boxes:
             loops.frame_of(mask, frame)
-        left, top, width, height = (int(number) for number in frame)
-        shape = len(image), height, width
-        planes = _Planes(scratch)
-        if not gradient.flags.c_contiguous:  # as that of a sum is
-            given = planes(image.shape)
-            np.copyto(given, gradient)
-            gradient = given
-        whole = (left, top, height, width) == (0, 0, *image.shape[1:])
-        g = out if out is not None and whole else planes(shape)
-        source = planes(shape) if self.framed else image
-        area = loops.enter(image, mask, gradient, left, top, self.framed, source, g)
-        self._stages(row, self.rows.view(np.uint32)[i], area, source, g, planes, out is not None, to_row)
-        if out is not None and (self.framed or not whole):
-            loops.leave(g, mask, left, top, self.framed, out)
+
+        def stages(source: Array, area: float, g: Array) -> None:
+            words = self.rows.view(np.uint32)[i]
+            self._stages(row, words, area, source, g, planes, out is not None, to_row)
+
+        back_in_frame(image, mask, gradient, frame, self.framed, planes, out, stages)
 
     def _stages(
         self,
@@ -124,7 +111,7 @@ class _Batch:
         area: float,
         source: Array,
         g: Array,
-        planes: _Planes,
+        planes: Planes,
         image_too: bool,
         to_row: Array,
     ) -> None:
@@ -151,14 +138,3 @@ class _Batch:
         if bits & ILLUMINATION and (image_too or self.wanted & _LIGHT):
             shapes = "halo" in self.wanted, "hole" in self.wanted
             loops.illumination_adjoint(source, colored, row, area, self.softness, *made, *shapes, g, to_row)
-
-
-class _Planes:
-    """Memory for planes of numbers, each of which nobody else has."""
-
-    def __init__(self, memory: Array) -> None:
-        self._memory, self._used = memory, 0
-
-    def __call__(self, shape: tuple[int, ...]) -> Array:
-        first, self._used = self._used, self._used + math.prod(shape)
-        return self._memory[first : self._used].reshape(shape)

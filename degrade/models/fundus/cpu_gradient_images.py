@@ -34,55 +34,6 @@ def frame_of(mask: Array, place: NDArray[np.int64]) -> None:
 
 
 @kernel
-def enter(image: Array, mask: Array, g: Array, left: int, top: int, framed: bool, out: Array, to: Array) -> float:
-    """What lies in the frame of an image (C, H, W) into `out`, black outside of it and of the mask (H, W) if `framed`.
-
-    `g`, the derivatives in the degraded image, times the mask go into `to`. Returns the mean of the mask in the frame.
-    """
-    channels, height, width = out.shape
-    area, limit = 0.0, np.float32(0.5 if framed else -np.inf)
-    first, last = max(-left, 0), min(image.shape[2] - left, width)
-    for row in range(height):
-        within = 0 <= row + top < image.shape[1]
-        for c in range(channels):
-            line, back = out[c, row], to[c, row]
-            if not within or first > 0 or last < width:
-                for j in range(width):
-                    line[j] = back[j] = np.float32(0)
-            if not within or last <= first:
-                continue
-            inside, source = mask[row + top, left + first :], image[c, row + top, left + first :]
-            given, line, back = g[c, row + top, left + first :], line[first:last], back[first:last]
-            part = np.float32(0)
-            for j in range(len(line)):
-                line[j] = source[j] if inside[j] > limit else np.float32(0)
-                back[j] = given[j] * inside[j]
-                part += inside[j]
-            if c == 0:
-                area += float(part)
-    return float(area / (height * width))
-
-
-@kernel
-def leave(g: Array, mask: Array, left: int, top: int, framed: bool, out: Array) -> None:
-    """The derivatives in the frame's image to those in the image that `enter` was given."""
-    channels, height, width = out.shape
-    limit = np.float32(0.5 if framed else -np.inf)
-    first, last = min(max(left, 0), width), max(min(left + g.shape[2], width), 0)
-    for c in range(channels):
-        for row in range(height):
-            to = out[c, row]
-            within = top <= row < top + g.shape[1] and first < last
-            if not within or first > 0 or last < width:
-                for j in range(width):
-                    to[j] = np.float32(0)
-            if within:
-                line, inside, to = g[c, row - top, first - left :], mask[row, first:], to[first:last]
-                for j in range(len(to)):
-                    to[j] = line[j] if inside[j] > limit else np.float32(0)
-
-
-@kernel
 def illuminate(
     image: Array,
     row: Array,
