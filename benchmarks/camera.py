@@ -1,7 +1,9 @@
-"""python -m benchmarks.camera GOOD POOR CAMERA --recipe cataract --recipe fitted.toml: within one camera.
+"""python -m benchmarks.camera GOOD POOR [CAMERA] --recipe cataract --recipe fitted.toml: real against degraded images.
+
+Without CAMERA all of GOOD, degraded, are compared with all of POOR.
 
 Poor images are often of another camera than the good ones, and what tells degraded images from them may be that. So
-here both are of CAMERA (what ids begin with, before the first "_"), and beside them stand all others. Few images are
+with CAMERA both are of it (what ids begin with, before the first "_"), and beside them stand all others. Few images are
 good: each is degraded several times, once in each of several sets, and the figures are means over the sets.
 """
 
@@ -62,23 +64,31 @@ def row(name: str, found: list[Comparison]) -> str:
 @click.command(help=__doc__)
 @click.argument("good")
 @click.argument("poor")
-@click.argument("camera")
+@click.argument("camera", required=False)
 @click.option("--recipe", "recipes", multiple=True, default=("cataract", "cofe-net-paper"), help="Name or file.")
 @click.option("--sets", "count", type=click.IntRange(1, 100), default=10, help="Draws of each recipe.")
-def main(good: str, poor: str, camera: str, recipes: tuple[str, ...], count: int) -> None:
-    clean, bad = photographs(good), of_camera(photographs(poor), camera)
+def main(good: str, poor: str, camera: str | None, recipes: tuple[str, ...], count: int) -> None:
+    clean, bad = photographs(good), photographs(poor)
+    bad = bad if camera is None else of_camera(bad, camera)
     real = bad.describe()
     scale = Scale.of(real)
-    print(f"{len(bad)} poor images of {camera}; distances in spreads of these\n")
+    print(f"{len(bad)} poor images{f' of {camera}' if camera else ''}; distances in spreads of these\n")
     print("| against | images | energy distance | AUC | largest differences |\n|---|---|---|---|---|")
-    for where, others in ((f"good, {camera}", False), ("good, other cameras", True)):
-        chosen = of_camera(clean, camera, others)
+    for where, chosen, draws in _good(clean, camera, count):
         for name in (None, *recipes):
-            recipe = None if name is None else degrade.recipe(name)
-            sample = chosen if not others else chosen.take(torch.arange(0, len(chosen), max(1, len(chosen) // 40)))
-            draws = sets(sample, recipe, count if not others else 1)
-            found = [compare_features(real, made, scale, clean.images.shape[1]) for made in draws]
+            made = sets(chosen, None if name is None else degrade.recipe(name), draws)
+            found = [compare_features(real, one, scale, clean.images.shape[1]) for one in made]
             print(row(f"{where}, {name or 'as they are'}", found), flush=True)
+
+
+def _good(clean: Pictures, camera: str | None, count: int) -> Iterator[tuple[str, Pictures, int]]:
+    """What the poor ones are compared with: its name, the photographs, and how often each is degraded."""
+    if camera is None:
+        yield "good", clean, count
+        return
+    others = of_camera(clean, camera, others=True)
+    yield f"good, {camera}", of_camera(clean, camera), count
+    yield "good, other cameras", others.take(torch.arange(0, len(others), max(1, len(others) // 40))), 1
 
 
 if __name__ == "__main__":
