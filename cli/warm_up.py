@@ -18,7 +18,7 @@ from .options import Refusal, read_recipe
     help="A recipe that will be used; may be repeated.  [default: all that 'degrade recipes' lists]",
 )
 def warm_up(recipes: tuple[str, ...]) -> None:
-    """Compiles the loops for this machine's CPU, which otherwise the first call does: 20 seconds or so, once.
+    """Compiles the loops for this machine's CPU, which otherwise the first call does: 10 to 30 seconds, once.
 
     They are kept in ~/.cache/degrade-enhance/kernels, or in the folder that DEGRADE_CACHE_DIR names.
     """

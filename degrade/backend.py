@@ -25,6 +25,8 @@ from typing import Any
 
 import torch
 
+from degrade.jit.ahead import Postponed
+
 NAMES = ("reference", "cpu", "gpu")
 _PACKAGES = {"cpu": "numba", "gpu": "triton"}
 _DEVICES = {"cpu": "cpu", "gpu": "cuda"}
@@ -105,6 +107,8 @@ def run(
             continue
         try:
             result = operation.twin(name, definition, gradients)(*arguments)
+        except Postponed:
+            return _by_definition(definition, arguments)
         except Exception as error:
             if not _is_failure_of_backend(operation, name, error):
                 raise
@@ -113,6 +117,15 @@ def run(
             operation._proven.add(name)
             return result
     return definition(*arguments)
+
+
+def _by_definition(definition: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """What a call gives whose kernels are only collected: nothing within it needs others."""
+    token = override.set("reference")
+    try:
+        return definition(*arguments)
+    finally:
+        override.reset(token)
 
 
 def _obstacle(operation: Operation, name: str, device: torch.device, gradients: bool, refuses: Refusal | None) -> str:

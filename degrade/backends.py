@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
 
 from degrade.backend import NAMES, Operation, Refusal, choose, override
 from degrade.base import Degradation
+from degrade.jit.ahead import Postponed, Work, collecting, compile_all
 from degrade.recipes import RECIPES, recipe
 from degrade.rng.keyed import make_keys
 
@@ -43,6 +44,8 @@ class Backends:
     def warm_up(recipes: Iterable[str | Degradation] | None = None, gradients: bool = False) -> float:
         """Compile what recipes need on this machine's CPU ahead of the first call: in Docker images, on clusters.
 
+        Several processes share the work, no more than there are cores for this one.
+
         Args:
             recipes: names or recipes; all named ones if not given.
             gradients: compile the way back as well, stage by stage.
@@ -51,8 +54,9 @@ class Backends:
             the seconds that it took: a fraction of one where everything was there.
         """
         start = time.perf_counter()
-        for one in RECIPES if recipes is None else recipes:
-            degradation = recipe(one) if isinstance(one, str) else one
+        chosen = [recipe(one) if isinstance(one, str) else one for one in (RECIPES if recipes is None else recipes)]
+        compile_all(_needed(chosen))
+        for degradation in chosen:
             for channels in degradation.channels:
                 image = torch.full((2, channels, 64, 64), 0.5)
                 degradation(image, make_keys(0, 2))
@@ -93,6 +97,18 @@ def serving(recipe: Degradation, image: Tensor) -> str:
         for operation in recipe.operations
     }
     return "+".join(sorted(names))
+
+
+def _needed(recipes: Iterable[Degradation]) -> list[Work]:
+    """The kernels that calls without gradients need and that are not on disk; one image, so that one thread asks."""
+    with collecting() as work:
+        for degradation in recipes:
+            for channels in degradation.channels:
+                image = torch.full((1, channels, 64, 64), 0.5)
+                for mask in (None, torch.ones(1, 1, 64, 64)):
+                    with suppress(Postponed):
+                        degradation(image, make_keys(0, 1), mask)
+    return work
 
 
 def _back(degradation: Degradation, image: Tensor) -> None:

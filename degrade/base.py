@@ -18,6 +18,7 @@ from degrade.display import recipe_html
 from degrade.fov import reference as fov
 from degrade.framing import in_frames
 from degrade.isolation import check_storage, without_autocast
+from degrade.jit.ahead import needing
 from degrade.ops.constants import SMALLEST_SIDE
 from degrade.packing import Packed, pack
 from degrade.parameters import Parameters, ParameterTable
@@ -150,6 +151,14 @@ class Degradation(nn.Module, ABC):
             the degraded images, and the parameters, on the images' device, that `apply` makes them again from.
         """
         self._check_image(image, mask, frame)
+        if torch.compiler.is_compiling():
+            return self._sample(image, keys, mask, frame)
+        with needing(functools.partial(self._small_sample, image, mask is not None)):
+            return self._sample(image, keys, mask, frame)
+
+    def _sample(
+        self, image: Tensor, keys: keyed.Keys | None, mask: Tensor | None, frame: Tensor | None
+    ) -> tuple[Tensor, Parameters]:
         image, mask = plain(image), plain(mask)
         keys = keyed.random_keys(image.shape[0]) if keys is None else keyed.as_keys(keys)
         if keys.shape != image.shape[:1]:
@@ -163,6 +172,12 @@ class Degradation(nn.Module, ABC):
         with without_autocast(image.device):
             largest = functools.partial(self._largest_drawn, *self._shape(height, width))
             return self._degrade(image, parameters, packed, largest, mask, frame), parameters
+
+    def _small_sample(self, image: Tensor, masked: bool) -> None:
+        """A call that needs the kernels that one for `image` does."""
+        if image.device.type == "cpu" and not image.requires_grad and not self.compiled:
+            small = torch.full((1, image.shape[1], 64, 64), 0.5, dtype=image.dtype)
+            self._sample(small, keyed.make_keys(0, 1), small[:, :1] if masked else None, None)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Have torch.compile compile the definition of fundus degradations at the next call that it serves.

@@ -61,7 +61,8 @@ class KernelCache(_Cache):
 
     def __init__(self, function: Callable[..., Any], root: Path | None = None) -> None:
         self._function = function
-        self._folder = (root or folder()) / sources_digest()
+        self.root = root or folder()
+        self._folder = self.root / sources_digest()
         self._enabled = True
 
     @property
@@ -114,16 +115,18 @@ class KernelCache(_Cache):
 
     def flush(self) -> None:
         """Delete what is kept of this function."""
-        for path in self._folder.glob(f"{self._name()}-*.kernel"):
+        for path in self._folder.glob(f"{self.name}-*.kernel"):
             _delete(path)
 
-    def _name(self) -> str:
+    @property
+    def name(self) -> str:
+        """Of the function, as files can be called."""
         return f"{self._function.__module__}.{self._function.__qualname__}".replace("<", "").replace(">", "")
 
     def _path(self, sig: Any, codegen: Any) -> Path:
         about = (numba.__version__, sys.version, sys.platform, str(sig), codegen.magic_tuple())
         digest = hashlib.blake2b(repr(about).encode() + self._function.__code__.co_code, digest_size=12)
-        return self._folder / f"{self._name()}-{digest.hexdigest()}.kernel"
+        return self._folder / f"{self.name}-{digest.hexdigest()}.kernel"
 
 
 class _Reducer(CompileResultCacheImpl):

@@ -7,7 +7,11 @@ sample's numbers so depend on nothing but itself.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -17,6 +21,7 @@ from numba.core.compiler_machinery import FunctionPass, PassManager, register_pa
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NopythonTypeInference
 
+from degrade.jit.ahead import before_compiling
 from degrade.jit.cache import KernelCache
 from degrade.jit.libraries import InnerLibrary, KernelLibrary, LoopLibrary, inner_libraries
 from degrade.jit.once import compiling
@@ -179,5 +184,48 @@ class _Kernel(_Dispatcher):
         return self._inner._numba_type_
 
     def compile(self, sig: Any) -> Any:
-        with compiling(Path(self._cache.cache_path), self._cache.holds(sig, self.targetctx)):
+        if not self._cache.holds(sig, self.targetctx):
+            before_compiling(self, sig)
+        with nullcontext() if self._cache.holds(sig, self.targetctx) else compiling(self.lock):
             return super().compile(sig)
+
+    def compile_ahead(self, sig: Any, wait: bool) -> None:
+        """Have the result on disk; unless told to wait, `Busy` is raised while another compiles it."""
+        if not self._cache.holds(sig, self.targetctx):
+            with compiling(self.lock, wait):
+                super().compile(sig)
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while this kernel is compiled."""
+        return self._cache.root / ".compiling" / self._cache.name
+
+    @property
+    def root(self) -> Path:
+        """Where the kernels of all versions are kept."""
+        return self._cache.root
+
+    @property
+    def can_be_found(self) -> bool:
+        """Whether another process finds this kernel by its module and the name of its function."""
+        module, name = self.py_func.__module__, self.py_func.__qualname__
+        return module != "__main__" and getattr(sys.modules.get(module), name, None) is self
+
+    @functools.cached_property
+    def extent(self) -> int:
+        """Bytes of bytecode of all functions in it: what tells which of two kernels takes longer to compile."""
+        found: set[Any] = set()
+        _add_called(self.py_func, found)
+        return sum(len(function.__code__.co_code) for function in found)
+
+
+def _add_called(function: Any, found: set[Any]) -> None:
+    """Add a function and those that it calls, as far as they are compiled in the way of this room."""
+    found.add(function)
+    names, known = function.__code__.co_names, function.__globals__
+    modules = [known[name] for name in names if inspect.ismodule(known.get(name))]
+    for place in (known, *map(vars, modules)):
+        for name in names:
+            called = place.get(name)
+            if isinstance(called, _Dispatcher) and called.py_func not in found:
+                _add_called(called.py_func, found)

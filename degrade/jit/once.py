@@ -1,4 +1,4 @@
-"""Compile each kernel once on a machine: processes that start together wait for the one that compiles, and say so."""
+"""Compile each kernel once on a machine: who wants one that another process compiles waits for it, and says so."""
 
 from __future__ import annotations
 
@@ -6,53 +6,49 @@ import functools
 import logging
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _LOG = logging.getLogger("degrade")
-_THREADS = threading.RLock()
-_FILE = ".compiling"
 
 
-class _Depth(threading.local):
-    """How many kernels this thread is compiling, one within the other."""
-
-    value = 0
-
-
-_depth = _Depth()
+class Busy(Exception):
+    """Another process, or another thread, is compiling this kernel."""
 
 
 @contextmanager
-def compiling(folder: Path, known: bool) -> Iterator[None]:
-    """Hold the lock of a folder of kernels while one is compiled, and say once in a process that this takes time.
+def compiling(lock: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a kernel while it is compiled, and say once in a process that this takes time.
 
-    The lock is taken for the outermost kernel only; it ends with its process, however that ends. Where a folder cannot
-    be written to, nothing is locked.
+    The lock ends with its process, however that ends. Where it cannot be made nothing is locked.
 
     Args:
-        folder: where compiled kernels are kept.
-        known: whether the kernel is there already, which needs no lock.
+        lock: the file to lock, which stays.
+        wait: raise `Busy` where another holds the lock, if false.
     """
-    if known or _depth.value:
-        yield
-        return
     _announce()
-    with _THREADS:
-        file = _locked(folder.parent / _FILE)  # beside the folders of all versions
-        _depth.value += 1
-        try:
-            yield
-        finally:
-            _depth.value -= 1
-            if file is not None:
-                os.close(file)
+    file = _locked(lock, wait)
+    try:
+        yield
+    finally:
+        if file is not None:
+            os.close(file)
 
 
-def _locked(path: Path) -> int | None:
-    """A file that is locked until it is closed; None where that cannot be done."""
+def can_lock(lock: Path) -> bool:
+    """Whether a file can be locked here: whether processes can share work at all."""
+    try:
+        file = _locked(lock, wait=False)
+    except Busy:
+        return True
+    if file is not None:
+        os.close(file)
+    return file is not None
+
+
+def _locked(path: Path, wait: bool) -> int | None:
+    """A file that is locked until it is closed, by this call alone; None where that cannot be done."""
     try:
         import fcntl
 
@@ -61,16 +57,18 @@ def _locked(path: Path) -> int | None:
     except (ModuleNotFoundError, OSError):
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         os.close(file)
+        if isinstance(error, BlockingIOError):
+            raise Busy(path.name) from None
         return None
     return file
 
 
 @functools.cache
 def _announce() -> None:
-    message = "compiling loops for this CPU, once for this machine: about 30 s (degrade warm-up does it ahead)"
+    message = "compiling loops for this CPU, once for this machine: 10 to 30 s (degrade warm-up does it ahead)"
     _LOG.info(message)
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"degrade: {message}", file=sys.stderr, flush=True)
