@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llvmlite.ir.types import Type  # type: ignore[import-untyped]
+from numba.core import event
 from numba.core.compiler_machinery import PassManager
 from numba.core.postproc import PostProcessor, VariableLifetime
+from numba.core.runtime.context import NRTContext
 from numba.core.targetconfig import ConfigStack
 from numba.core.transforms import canonicalize_cfg
 from numba.core.types import BaseFunction
@@ -24,12 +27,16 @@ def shortcuts() -> Iterator[None]:
         _replaced(BaseFunction, "get_call_type", _remembered(BaseFunction.get_call_type)),
         _replaced(PostProcessor, "run", _without_liveness(PostProcessor.run)),
         _replaced(PassManager, "_runPass", _run_pass),
+        _replaced(NRTContext, "get_meminfos", _of_memory()),
+        _replaced(Type, "get_abi_size", _measured(Type.get_abi_size)),
+        _replaced(event, "start_event", _nothing),
+        _replaced(event, "end_event", _nothing),
     ):
         yield
 
 
 @contextmanager
-def _replaced(kind: type, name: str, method: Any) -> Iterator[None]:
+def _replaced(kind: Any, name: str, method: Any) -> Iterator[None]:
     usual = getattr(kind, name)
     setattr(kind, name, method)
     try:
@@ -74,3 +81,42 @@ def _run_pass(passes: Any, index: int, one: Any, state: Any) -> None:
     one.run_initialization(state)
     one.run_pass(state)
     one.run_finalizer(state)
+
+
+def _of_memory() -> Any:
+    """`NRTContext.get_meminfos` of what has memory of its own; for the rest it would take apart each value in vain."""
+    known: dict[Any, bool] = {}
+
+    def has_memory(models: Any, kind: Any) -> bool:
+        if kind not in known:
+            known[kind] = models[kind].contains_nrt_meminfo()
+        return known[kind]
+
+    def get_meminfos(context: Any, builder: Any, kind: Any, value: Any) -> list[Any]:
+        models = context._context.data_model_manager
+        if not has_memory(models, kind):
+            return []
+        found = [(kind, models[kind].get_nrt_meminfo(builder, value))] if models[kind].has_nrt_meminfo() else []
+        for inner, part in models[kind].traverse(builder):
+            if has_memory(models, inner):
+                found += get_meminfos(context, builder, inner, part(value))
+        return found
+
+    return get_meminfos
+
+
+def _measured(measure: Any) -> Any:
+    """`Type.get_abi_size` of llvmlite, which writes and reads a module each time, once for each type."""
+    known: dict[Any, int] = {}
+
+    def get_abi_size(kind: Any, target_data: Any, context: Any = None) -> int:
+        question = str(kind), str(target_data), context
+        if question not in known:
+            known[question] = measure(kind, target_data, context)
+        return known[question]
+
+    return get_abi_size
+
+
+def _nothing(*about: Any, **more: Any) -> None:
+    """In place of telling Numba's listeners what begins and ends."""
