@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import distributed
 
+from enhance.training.fabric import fabric_class
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
@@ -35,15 +37,13 @@ def team(devices: str, precision: str) -> Iterator[Fabric]:
             there is none), "cpu", or "cpu:N". Under torchrun and SLURM their number of processes is used instead.
         precision: "32-true" or "bf16-mixed".
     """
-    from lightning_fabric import Fabric
-
     if precision not in PRECISIONS:
         raise RunError(f"precision = {precision!r}: allowed is {' or '.join(PRECISIONS)}")
     accelerator, count = read_devices(devices)
     count, nodes = _launched() or (count, 1)
     joined = distributed.is_available() and distributed.is_initialized()
     try:
-        fabric = Fabric(
+        fabric = fabric_class()(
             accelerator=accelerator,
             devices=count,
             num_nodes=nodes,
