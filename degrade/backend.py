@@ -39,13 +39,15 @@ class Operation:
     """Something that backends compute, with the places of its twins as "module:function".
 
     Twins have the signature of the definition that `run` is given. Those with gradients, `cpu_gradient`, are given that
-    definition first, then its arguments: they may leave second derivatives to it.
+    definition first, then its arguments: they may leave second derivatives to it. `contains` are the operations that
+    the definition asks for, and that twins compute themselves.
     """
 
     name: str
     cpu: str = ""
     gpu: str = ""
     cpu_gradient: str = ""
+    contains: tuple[Operation, ...] = ()
     _failed: dict[str, str] = field(default_factory=dict, repr=False)
     _proven: set[str] = field(default_factory=set, repr=False)
 

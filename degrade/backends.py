@@ -82,9 +82,14 @@ class Backends:
         cataract: reference
         """
         gradients = torch.is_grad_enabled() and image.requires_grad
-        lines = []
+        lines: list[str] = []
+        contained: tuple[Operation, ...] = ()
         for operation in recipe.operations:
+            if operation in contained:
+                continue
             choice = choose(operation, image.device, gradients, _refusal(recipe, operation, image))
+            if choice.name != "reference":
+                contained += operation.contains
             lines.append(f"{operation.name}: {choice.name}")
             lines += [f"  not {name}: {why}" for name, why in choice.reasons.items()]
         return "\n".join(lines)

@@ -34,6 +34,15 @@ def test_every_gradient_is_the_definitions(channels: int, size: tuple[int, int])
     check(gradients(d, image, p, None), expected)
 
 
+def test_the_noise_is_explained_where_the_definition_serves() -> None:
+    """The loops compute it themselves."""
+    d, image, _ = case()
+    assert degrade.backend.explain(d, image.requires_grad_()) == (
+        "cornea: cpu\n  not gpu: this operation has no such twin"
+    )
+    assert "poisson-gaussian: reference" in degrade.backend.explain(d, image.double())
+
+
 @pytest.mark.parametrize("stage", ["illumination", "blur", "noise"])
 def test_neutral_parameters_have_the_definitions_gradients(stage: str) -> None:
     """All stages but one change nothing: their strengths have gradients, and a fit begins."""

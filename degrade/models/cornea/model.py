@@ -47,7 +47,10 @@ class Cornea(Degradation):
 
     parameter_table: ParameterTable = PARAMETERS
     operation: ClassVar[Operation] = Operation(
-        "cornea", cpu="degrade.models.cornea.cpu:degrade", cpu_gradient="degrade.models.cornea.cpu_gradient:degrade"
+        "cornea",
+        cpu="degrade.models.cornea.cpu:degrade",
+        cpu_gradient="degrade.models.cornea.cpu_gradient:degrade",
+        contains=(poisson_gaussian.OPERATION,),
     )
 
     def __init__(
