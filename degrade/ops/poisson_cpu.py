@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel, loop_kernel
+from degrade.jit.rows import int32_of
 from degrade.ops import poisson_constants as poisson
 
 Array = NDArray[np.float32]
@@ -76,7 +77,7 @@ def poisson_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> 
         return
     _large_counts(words, rate, scratch, counts)
     if small:
-        few, places = scratch[3].view(np.int32), scratch[4].view(np.int32)
+        few, places = int32_of(scratch[3]), int32_of(scratch[4])
         low, found = scratch[5], scratch[6]
         n = 0
         for j in range(size):  # without a jump that cannot be foreseen: what is not small is overwritten
@@ -95,7 +96,7 @@ def _large_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> N
     """Temme's expansion, right for rates from 6."""
     size = len(rate)
     a, b, rest = scratch[0], scratch[1], scratch[2]
-    bits = a.view(np.int32)
+    bits = int32_of(a)
     for j in range(size):
         whole = np.floor(rate[j])
         counts[j] = whole
@@ -161,7 +162,7 @@ def _small_counts(words: Words, rate: Array, scratch: Array, counts: Array) -> N
     """
     size = len(rate)
     left, power = scratch[0], scratch[1]
-    bits = power.view(np.int32)
+    bits = int32_of(power)
     tails = np.int32(0)
     for j in range(size):
         whole = np.floor(rate[j] * _LOG2E + _HALF)

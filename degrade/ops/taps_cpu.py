@@ -13,6 +13,8 @@ from degrade.ops.constants import REFERENCE_SIDE
 
 Array = NDArray[np.float32]
 
+_PIXEL_SQUARED = 1 / REFERENCE_SIDE**2
+
 
 @inner_kernel
 def reach_of(size: Any, side: int) -> int:
@@ -41,7 +43,7 @@ def taps(size: Any, sigma: Any, side: int) -> Array:
 @inner_kernel
 def _width(size: Any, side: int) -> float:
     """Of the box with the kernel's variance, in pixels."""
-    variance12 = side * side * (float(size) * float(size) - 1 / REFERENCE_SIDE**2)
+    variance12 = side * side * (float(size) * float(size) - _PIXEL_SQUARED)
     # a whole kernel must not gain an empty pair of taps through rounding, hence the small allowance
     return math.sqrt(1 + variance12) if variance12 > 1e-9 else 1.0
 
@@ -63,7 +65,7 @@ def taps_adjoint(size: Any, sigma: Any, side: int, to_half: NDArray[np.float64])
     Where a whole pair of taps is complete the derivative in the size is that from above.
     """
     spread = float(sigma) * side
-    variance = side * side * (float(size) * float(size) - 1 / REFERENCE_SIDE**2) / 12
+    variance = side * side * (float(size) * float(size) - _PIXEL_SQUARED) / 12
     whole = math.floor((_width(size, side) - 1) / 2)
     squares = whole * (whole + 1) * (2 * whole + 1) / 6
     top = max(variance, 0.0) * (2 * whole + 1) - 2 * squares

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.jit.compiler import inlined_kernel, kernel, loop_kernel
+from degrade.jit.rows import int32_of
 from degrade.rng.streams import MULTIPLIERS, ROUNDS, WEYL, Words
 
 Array = NDArray[np.float32]
@@ -135,7 +136,7 @@ def word_blocks(words: NDArray[np.uint32], start: int, key: Any, stream: Any) ->
 @loop_kernel
 def normal_pairs(first: NDArray[np.uint32], second: NDArray[np.uint32], cosine: Array, sine: Array) -> None:
     """Two normals from two words (Box and Muller), for each of a block; see `degrade.ops.gaussian.gaussian`."""
-    bits = cosine.view(np.int32)
+    bits = int32_of(cosine)
     for j in range(len(first)):
         cosine[j] = (np.float32(first[j]) + np.float32(0.5)) * _GRAIN
     for j in range(len(first)):

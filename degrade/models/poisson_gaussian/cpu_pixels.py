@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel, kernel
-from degrade.jit.rows import aligned
+from degrade.jit.rows import aligned, int32_of
 from degrade.jit.threads import take
 from degrade.ops.poisson_cpu import SCRATCH, poisson_counts
 from degrade.rng.cpu import BLOCK, normal_pairs, word_blocks
@@ -51,7 +51,7 @@ def add_noise(
                 rate[j] = light[j] * photons
             for j in range(count, BLOCK):
                 rate[j] = zero
-            poisson_counts(words[lane].view(np.int32), rate, scratch, counts)
+            poisson_counts(int32_of(words[lane]), rate, scratch, counts)
             to, normal = out[first : first + count], normals[lane]
             if clip:
                 for j in range(count):
