@@ -44,7 +44,7 @@ def plain(image: Given) -> Given:
 
 
 def check_frame(frame: Tensor, image: Tensor) -> None:
-    """ValueError for frames that are not whole numbers (B, 4), or of sizes that no image (B, C, H, W) needs."""
+    """ValueError for frames that are no whole numbers (B, 4), of wrong sizes, or beside their image (B, C, H, W)."""
     if frame.shape != (image.shape[0], 4) or frame.is_floating_point() or frame.is_complex():
         raise ValueError(
             f"frame must be whole numbers (B, 4), left, top, width, height; got {frame.dtype} of shape "
@@ -56,6 +56,13 @@ def check_frame(frame: Tensor, image: Tensor) -> None:
         raise ValueError(
             f"frame must have width and height from {SMALLEST_SIDE} to {most} pixels and begin within {most} of "
             f"the image's corner; it holds {place.tolist()[:4]}"
+        )
+    height, width = image.shape[-2:]
+    ends = place[:, :2] + place[:, 2:]
+    beside = (ends <= 0).any(1) | (place[:, 0] >= width) | (place[:, 1] >= height)
+    if bool(beside.any()):
+        raise ValueError(
+            f"frame must have pixels of the image of {width} x {height}; {place[beside].tolist()[:4]} have none"
         )
 
 

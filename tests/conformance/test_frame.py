@@ -177,6 +177,11 @@ def test_a_given_frame_is_used(backend: str, side: int) -> None:
         (torch.zeros(2, 4), "got torch.float32"),
         (torch.tensor([[0, 0, 20, 64]] * 2), "width and height from 32 to 512"),
         (torch.tensor([[0, 0, 64, 10**6]] * 2), "width and height from 32 to 512"),
+        (
+            torch.tensor([[0, 0, 64, 64], [64, 0, 32, 32]]),
+            r"pixels of the image of 64 x 64; \[\[64, 0, 32, 32\]\] have",
+        ),
+        (torch.tensor([[0, -40, 32, 40]] * 2), "pixels of the image of 64 x 64"),
     ],
 )
 def test_wrong_frames_are_named(frame: Tensor, message: str) -> None:
