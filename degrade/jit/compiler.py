@@ -25,7 +25,7 @@ from degrade.jit.ahead import before_compiling
 from degrade.jit.cache import KernelCache
 from degrade.jit.libraries import InnerLibrary, KernelLibrary, LoopLibrary, inner_libraries
 from degrade.jit.once import compiling
-from degrade.jit.shortcuts import shortcuts
+from degrade.jit.shortcuts import less_garbage, shortcuts
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -187,13 +187,17 @@ class _Kernel(_Dispatcher):
         if not self._cache.holds(sig, self.targetctx):
             before_compiling(self, sig)
         with nullcontext() if self._cache.holds(sig, self.targetctx) else compiling(self.lock):
-            return super().compile(sig)
+            return self._compile(sig)
 
     def compile_ahead(self, sig: Any, wait: bool) -> None:
         """Have the result on disk; unless told to wait, `Busy` is raised while another compiles it."""
         if not self._cache.holds(sig, self.targetctx):
             with compiling(self.lock, wait):
-                super().compile(sig)
+                self._compile(sig)
+
+    def _compile(self, sig: Any) -> Any:
+        with less_garbage():
+            return super().compile(sig)
 
     @property
     def lock(self) -> Path:

@@ -7,7 +7,6 @@ other functions call stays as it was written until the kernel that is called fro
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -136,18 +135,16 @@ def _no_wrapper(*about: Any) -> None:
 def inner_libraries(context: Any) -> Iterator[None]:
     """While a kernel is compiled: all that it calls, Numba's own functions too, goes into an `InnerLibrary`.
 
-    Holds Numba's lock: what other threads compile does not see it. Python collects garbage less often, which would take
-    a tenth of the time.
+    Holds Numba's lock: what other threads compile does not see it.
     """
     with global_compiler_lock:
         context.refresh()  # Numba's own library for memory must be machine code
         shared, others = context.cached_internal_func, dict(context.cached_internal_func)
         shared.clear()  # what Numba compiled for kernels before may be rounded by their rules
         generator = context.codegen()
-        usual, thresholds = generator._library_class, gc.get_threshold()
+        usual = generator._library_class
         generator._library_class = InnerLibrary
         context.create_cfunc_wrapper = _no_wrapper
-        gc.set_threshold(100_000, *thresholds[1:])
         try:
             yield
         finally:
@@ -155,4 +152,3 @@ def inner_libraries(context: Any) -> Iterator[None]:
             shared.clear()
             shared.update(others)
             generator._library_class = usual
-            gc.set_threshold(*thresholds)

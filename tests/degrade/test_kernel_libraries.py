@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,13 @@ import pytest
 
 pytest.importorskip("numba", reason="needs Numba")
 import numba
+from llvmlite.ir.types import Type
+from numba.core import event
+from numba.core.compiler_machinery import PassManager
+from numba.core.postproc import PostProcessor
+from numba.core.registry import cpu_target
+from numba.core.runtime.context import NRTContext
+from numba.core.types import BaseFunction
 
 from degrade.jit import compiler
 
@@ -72,6 +80,21 @@ def test_a_kernel_can_be_called_alone_and_by_kernels(kind: object) -> None:
         added(values, 1.0)
         assert values.tolist() == [1, 1, 1]
     assert compiler.kernel(add_twice)(np.zeros(3)).tolist() == [1, 2, 2]  # from disk
+
+
+def test_numba_is_afterwards_as_it_was() -> None:
+    def state() -> list[object]:
+        of_types = BaseFunction.get_call_type, PassManager._runPass, PostProcessor.run
+        of_code = NRTContext.get_meminfos, Type.get_abi_size, event.start_event, event.end_event
+        return [*of_types, *of_code, gc.get_threshold(), dict(cpu_target.target_context.cached_internal_func)]
+
+    def powers(values: np.ndarray) -> float:
+        return float((values**3).sum())
+
+    compiler.kernel(powers)(np.arange(2))
+    before = state()
+    assert compiler.kernel(powers)(np.arange(3.0)) == 9
+    assert state() == before
 
 
 UNKNOWN = """
