@@ -44,6 +44,9 @@ def less_garbage() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():  # what is new counts as old: to look at it now would take a third of a second
+            gc.freeze()
+            gc.unfreeze()
         gc.set_threshold(*thresholds)
 
 
