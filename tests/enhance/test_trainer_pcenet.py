@@ -122,7 +122,7 @@ def test_learns():
     clean, degraded, mask, _ = pairs("fundus", recipe, 24, 1000)
     gains, constraints = [], []
     for weight in (0.1, 0.0):
-        config = PCEConfig(steps=150, batch_size=2, size=None, crop=None, recipe=recipe, width=16, lambda_c=weight)
+        config = PCEConfig(steps=60, batch_size=2, size=None, crop=None, recipe=recipe, width=12, lambda_c=weight)
         trainer = PCETrainer(config)
         history = train(trainer, Sources(phantoms("fundus", 48)))
         with torch.no_grad():

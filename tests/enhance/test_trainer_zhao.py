@@ -72,7 +72,7 @@ def test_defaults():
 @pytest.mark.slow
 def test_learns():
     """From hazy and clear images of different eyes; measured on pairs of others."""
-    config = ZhaoConfig(steps=350, batch_size=2, size=None, crop=None, lr=4e-4, width=12, blocks=2, d_width=12)
+    config = ZhaoConfig(steps=180, batch_size=2, size=None, crop=None, lr=5e-4, width=12, blocks=2, d_width=12)
     trainer = ZhaoTrainer(config)
     low = open_source(pairs("fundus", "cataract", 48, 100)[1])
     history = train(trainer, Sources(phantoms("fundus", 48), low))
