@@ -104,13 +104,13 @@ def test_learns():
         "sigma": (0.5, 1.0),
     }
     config = SSPConfig(
-        steps=300,
+        steps=400,
         size=None,
         crop=None,
         lr=8e-4,
         lr_start=8e-4,
         warm_up=0,
-        halve_epochs=15.0,
+        halve_epochs=25.0,
         width=8,
         depths=(1, 1, 1, 1),
         decoder=(32, 32, 32, 32, 32),
