@@ -45,7 +45,7 @@ class MAGEConfig(Config):
         ema: decay of that average per step, smaller in the first steps: min(1 - 1/(t + 1), ema) (mean teacher).
         noise: standard deviation of what is added to the images the teacher sees, in [0, 1] (ours; the number is lost).
         consistency_weight: the largest weight of the agreement, lambda_max. A choice: the paper's number is lost; 1, 50
-            and 100 are in use with mean teachers.
+            and 100 are in use with mean teachers, of which 1 did best in short runs (docs/results.md).
         ramp: share of the steps after which it is reached (ours).
         stage2, cab: False leaves out the second stage, or the channel attention ("w/o CAB").
         rsp: the network for structure: "agnet", "agnet-guided" (the published filter), or "none" ("w/o RSP"), which
