@@ -120,8 +120,12 @@ def _resized(square: Tensor, size: int) -> Tensor:
     if side == size:
         return square
     if side > size:
-        return _shrunk(_shrunk(square, size).transpose(1, 2), size).transpose(1, 2)
-    return functional.interpolate(square[None], (size, size), mode="bilinear", align_corners=False)[0]
+        resized = _shrunk(_shrunk(square, size).transpose(1, 2), size).transpose(1, 2)
+    else:
+        resized = functional.interpolate(square[None], (size, size), mode="bilinear", align_corners=False)[0]
+    with torch.no_grad():  # means lie between what they are of, but for the rounding
+        beyond = resized.clamp(*square.aminmax()) - resized
+    return resized + beyond
 
 
 def _shrunk(image: Tensor, size: int) -> Tensor:
