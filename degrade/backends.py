@@ -55,7 +55,7 @@ class Backends:
         """
         start = time.perf_counter()
         chosen = [recipe(one) if isinstance(one, str) else one for one in (RECIPES if recipes is None else recipes)]
-        compile_all(_needed(chosen))
+        compile_all(needed_kernels(chosen))
         for degradation in chosen:
             for channels in degradation.channels:
                 image = torch.full((2, channels, 64, 64), 0.5)
@@ -104,7 +104,7 @@ def serving(recipe: Degradation, image: Tensor) -> str:
     return "+".join(sorted(names))
 
 
-def _needed(recipes: Iterable[Degradation]) -> list[Work]:
+def needed_kernels(recipes: Iterable[Degradation]) -> list[Work]:
     """The kernels that calls without gradients need and that are not on disk; one image, so that one thread asks."""
     with collecting() as work:
         for degradation in recipes:

@@ -38,5 +38,16 @@ def check(got: Found, expected: Found, tolerance: float = 1e-4) -> None:
             assert float((mine - other).norm()) <= tolerance * float(other.norm()) + 1e-7, name
 
 
+def slope_in_kernel(d: Degradation, image: Tensor, p: Parameters, mask: Tensor) -> Tensor:
+    """(B,): slope of the same sum in the width of the blur's kernel, to its right, by a difference in float64."""
+    weights = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)).double() + 0.3
+    step = torch.tensor([1e-7, 0.0], dtype=torch.float64)
+    more, less = (
+        (d.apply(image.double(), {**p, "blur_kernel": p["blur_kernel"] + by}, mask) * weights).sum((1, 2, 3))
+        for by in (step, 0 * step)
+    )
+    return (more - less) / 1e-7
+
+
 def served_by(d: Degradation, image: Tensor, gradients: bool = True) -> str:
     return choose(d.operation, image.device, gradients, lambda name: d.refuses(name, image)).name

@@ -84,7 +84,7 @@ def compile_all(work: Sequence[Work]) -> None:
     No error is raised: what cannot be compiled fails again in the call that needs it.
     """
     work = sorted(work, key=lambda one: one[0].extent, reverse=True)
-    with _helpers(work):
+    with with_helpers(work):
         for wait in (False, True):  # first what nobody compiles, then what others have begun, if they have not done it
             for kernel, types in work:
                 with contextlib.suppress(Exception):
@@ -92,7 +92,7 @@ def compile_all(work: Sequence[Work]) -> None:
 
 
 @contextlib.contextmanager
-def _helpers(work: Sequence[Work]) -> Iterator[None]:
+def with_helpers(work: Sequence[Work]) -> Iterator[None]:
     """Processes that do the same work. Of all that want some at a time one alone has them, and no worker process."""
     helpers: list[subprocess.Popen[bytes]] = []
     with contextlib.ExitStack() as stack:
@@ -102,7 +102,7 @@ def _helpers(work: Sequence[Work]) -> Iterator[None]:
                 stack.enter_context(compiling(work[0][0].lock.with_name("helpers"), wait=False))
                 places = [(kernel.py_func.__module__, kernel.py_func.__name__, types) for kernel, types in work]
                 request, root = pickle.dumps(places), work[0][0].root
-                helpers = [one for one in (_started(request, root) for _ in range(count)) if one is not None]
+                helpers = [one for one in (start_helper(request, root) for _ in range(count)) if one is not None]
         try:
             yield
         finally:
@@ -121,7 +121,7 @@ def _useful(work: Sequence[Work]) -> int:
     return min(_cores(), len(work), -(-sum(extents) // max(extents))) - 1
 
 
-def _started(request: bytes, root: Path) -> subprocess.Popen[bytes] | None:
+def start_helper(request: bytes, root: Path) -> subprocess.Popen[bytes] | None:
     """A process that compiles into the same folder; a new interpreter, which imports nothing of the caller's script."""
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     environment = os.environ | {"DEGRADE_CACHE_DIR": str(root), "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
@@ -144,6 +144,7 @@ def _cores() -> int:
 
 def help_out() -> None:
     """Compile what the process that started this one asks for, and nobody else is compiling."""
+    # what the parent wrote into an unnamed file of its own: nobody else can have put anything there
     for module, name, types in pickle.load(sys.stdin.buffer):
         with contextlib.suppress(Busy):
             getattr(importlib.import_module(module), name).compile_ahead(types, wait=False)

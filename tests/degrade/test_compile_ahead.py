@@ -46,7 +46,7 @@ from numba import typeof
 import kernels_of_test as kernels
 from degrade.jit import ahead
 
-ahead._started = lambda *about: None
+ahead.start_helper = lambda *about: None
 own = Path("ready-NUMBER")
 own.touch()
 while len(list(Path(".").glob("ready-*"))) < 2:
@@ -73,7 +73,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders for which a helper would have been started; two cores."""
     folders: list[Path] = []
     monkeypatch.setattr(ahead, "_cores", lambda: 2)
-    monkeypatch.setattr(ahead, "_started", lambda request, root: folders.append(root))
+    monkeypatch.setattr(ahead, "start_helper", lambda request, root: folders.append(root))
     return folders
 
 
@@ -111,7 +111,7 @@ def test_two_processes_compile_one_kernel_each(kernels: Any, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_helper_compiles_for_the_process_that_started_it(kernels: Any, tmp_path: Path) -> None:
     request = pickle.dumps([(k.py_func.__module__, k.py_func.__name__, types) for k, types in work(kernels)])
-    helper = ahead._started(request, kernels.long.root)
+    helper = ahead.start_helper(request, kernels.long.root)
     assert helper is not None
     assert helper.wait(timeout=120) == 0
     assert on_disk(tmp_path) == BOTH
@@ -171,7 +171,7 @@ def test_a_helper_that_is_killed_leaves_its_kernel(
 
     helpers: list[subprocess.Popen[bytes]] = []
     monkeypatch.setattr(ahead, "_cores", lambda: 2)
-    monkeypatch.setattr(ahead, "_started", lambda *about: helpers.append(start(*about)) or helpers[0])
+    monkeypatch.setattr(ahead, "start_helper", lambda *about: helpers.append(start(*about)) or helpers[0])
     monkeypatch.setattr(once, "_locked", locked)
     ahead.compile_all(work(kernels))
     assert killed  # the other kernel was compiled first, and this one waited for
@@ -215,18 +215,18 @@ def test_helpers_are_started_where_they_are_of_use(
 ) -> None:
     todo = work(kernels)
     change(monkeypatch, kernels)
-    with ahead._helpers(todo):
+    with ahead.with_helpers(todo):
         pass
     assert len(started) == count
 
 
 def test_of_several_processes_one_has_helpers(kernels: Any, started: list[Path]) -> None:
-    with ahead._helpers(work(kernels)), ahead._helpers(work(kernels)):
+    with ahead.with_helpers(work(kernels)), ahead.with_helpers(work(kernels)):
         assert len(started) == 1
 
 
 def test_one_kernel_needs_no_helper(kernels: Any, started: list[Path]) -> None:
-    with ahead._helpers(work(kernels)[:1]):
+    with ahead.with_helpers(work(kernels)[:1]):
         assert not started
 
 
@@ -267,9 +267,10 @@ def run(script: str, tmp_path: Path) -> None:
 def test_warm_up_asks_what_recipes_need(tmp_path: Path) -> None:
     script = """
 import degrade
-from degrade.backends import _needed
+from degrade.backends import needed_kernels
 
-needed = {name: {kernel.py_func.__name__ for kernel, _ in _needed([degrade.recipe(name)])} for name in degrade.RECIPES}
+kernels = {name: needed_kernels([degrade.recipe(name)]) for name in degrade.RECIPES}
+needed = {name: {kernel.py_func.__name__ for kernel, _ in work} for name, work in kernels.items()}
 assert {"_draw", "estimate_fields", "degrade_images"} <= needed["cofe-net"], needed
 assert {"cloud_images"} <= needed["cataract"], needed
 assert {"noisy_parts"} <= needed["x-bdcnn"], needed
@@ -286,7 +287,7 @@ from degrade.jit import ahead
 
 asked, started = [], []
 ahead._cores = lambda: 2
-ahead._started = lambda request, root: started.append(root)
+ahead.start_helper = lambda request, root: started.append(root)
 usual = ahead.compile_all
 ahead.compile_all = lambda work: [asked.append({kernel.py_func.__name__ for kernel, _ in work}), usual(work)]
 d, keys = degrade.recipe("x-bdcnn"), degrade.make_keys(0, 2)
