@@ -108,10 +108,13 @@ def field_rows(lines: Array, weights: Array, top: int, end: int, out: Array) -> 
 
 @inner_kernel
 def outputs(length: int, step: int) -> tuple[int, int]:
-    """The pixel of the first node, and how many there are: with `step` above 1, two more at either end."""
+    """The pixel of the first node, and how many there are: with `step` above 1, two more at either end.
+
+    As many as the six nodes of the last pixel need, though its last ones weigh nothing where it lies on a node.
+    """
     if step == 1:
         return 0, length
-    return -2 * step, (length - 2 + step) // step + 5
+    return -2 * step, (length - 1) // step + 6
 
 
 @inner_kernel
