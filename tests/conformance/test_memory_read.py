@@ -47,9 +47,8 @@ def call(
     recipe: str, rng: random.Random, size: tuple[int, int], channels: int, masked: bool, gradients: bool
 ) -> list[Tensor]:
     """The results of a call on the CPU: pictures, and derivatives where they are wanted."""
-    d = degrade.recipe(recipe)
-    if "-net" in recipe and rng.random() < 0.5:
-        d = degrade.recipe(d, softness=0.03)
+    soft = "-net" in recipe and rng.random() < 0.5
+    d = degrade.recipe(recipe, softness=0.03) if soft else degrade.recipe(recipe)
     image = torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(1))
     mask = disks(size, rng) if masked else None
     with degrade.backend("cpu"):
