@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cli.enhance import main
 from tests.cli_runs import files
 from tests.faults.conftest import Tally
 from tests.faults.pairwise import pairwise
@@ -119,21 +121,36 @@ def test_synth_killed_anywhere(writer: str, tmp_path: Path, tally: Tally, seed: 
 # --- enhance train
 
 
-def train(network: str, out: Path, row: dict[str, Any], *more: str) -> subprocess.Popen[str]:
+def command(network: str, out: Path, row: dict[str, Any]) -> list[str]:
     arguments, settings = NETWORKS[network]
     changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    return start(
-        "cli.enhance", "train", network, *arguments, "--out", out, "--steps", STEPS, *changes,
+    words = [
+        "train", network, *arguments, "--out", out, "--steps", STEPS, *changes,
         "--devices", f"cpu:{row['processes']}", "--workers", row["workers"], "--hold-out", 0,
-        "--save-every", 5, "--log-every", 2, *more,
-    )  # fmt: skip
+        "--save-every", 5, "--log-every", 2,
+    ]  # fmt: skip
+    return [str(word) for word in words]
+
+
+def whole(network: str, out: Path, row: dict[str, Any], *more: str) -> tuple[int | None, str]:
+    """Exit status and output of a run to its end; in this process if it is one, which need not import all again."""
+    words = [*command(network, out, row), *more]
+    if row["processes"] > 1:
+        return end(start("cli.enhance", *words))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        result = CliRunner().invoke(main, words)
+    finally:
+        torch.set_num_threads(threads)
+    return result.exit_code, result.output + (str(result.exception) if result.exception else "")
 
 
 @cache
 def uninterrupted(network: str, processes: int, folder: Path) -> dict[str, Tensor]:
     """The weights of a run that was left alone, to be compared to the bit."""
     out = folder / f"{network}_{processes}"
-    status, said = end(train(network, out, {"processes": processes, "workers": 0}))
+    status, said = whole(network, out, {"processes": processes, "workers": 0})
     assert status == 0, said
     return load_file(out / "weights.safetensors")
 
@@ -155,7 +172,7 @@ def test_training_stopped_anywhere(network: str, tmp_path: Path, tally: Tally, s
 
 def _stopped_and_resumed(network: str, out: Path, row: dict[str, Any], after: int, folder: Path) -> str:
     """What went wrong; "" if nothing did."""
-    process = train(network, out, row)
+    process = start("cli.enhance", *command(network, out, row))
     log = out / "log.jsonl"
     until = time.monotonic() + LONGEST
     while process.poll() is None and time.monotonic() < until:
@@ -169,7 +186,7 @@ def _stopped_and_resumed(network: str, out: Path, row: dict[str, Any], after: in
     survived = row["signal"] == "SIGKILL" and row["processes"] == 2  # what is left says what gloo says
     if status is None or ("Traceback" in said and not survived):
         return f"first run: {said[-1500:]}"
-    status, said = end(train(network, out, row, "--resume"))
+    status, said = whole(network, out, row, "--resume")
     if status != 0:
         return f"resumed with status {status}: {said[-1500:]}"
     got, expected = load_file(out / "weights.safetensors"), uninterrupted(network, row["processes"], folder)
