@@ -73,6 +73,14 @@ def _options(recipe: str) -> Callable[[Command], Command]:
                 metavar="N",
                 help="Recipes that a direct search tries where no recipe makes such a set; 0: none.",
             ),
+            click.option(
+                "--bootstrap",
+                type=click.IntRange(0),
+                default=0,
+                show_default=True,
+                metavar="N",
+                help="Searches with resampled images, for intervals of what the search finds: 10 or more; 0: none.",
+            ),
             click.option("--size", type=int, default=256, show_default=True, help="Side in pixels that is worked at."),
             click.option(
                 "--vary",
@@ -130,6 +138,7 @@ def _fit(
     rounds: int,
     reach: float,
     search: int,
+    bootstrap: int,
     limit: int | None,
     seed: int,
     channels: int,
@@ -137,6 +146,8 @@ def _fit(
     check_files(out, report, "--report")
     if size < 64 or size % 32:
         raise Refusal("--size", f"{size}: allowed are multiples of 32 from 64")
+    if 0 < bootstrap < 10:
+        raise Refusal("--bootstrap", f"{bootstrap}: allowed is 0, or 10 and more")
     start = read_recipe(recipe)
     if start.has_field_of_view != (channels == 3) or channels not in start.channels:
         raise Refusal("--recipe", f"{recipe!r} is for other images")
@@ -163,6 +174,7 @@ def _fit(
             rounds=rounds,
             reach=reach,
             search=search,
+            bootstrap=bootstrap,
             seed=seed,
             progress=progress,
         )

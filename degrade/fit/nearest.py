@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
@@ -16,21 +18,37 @@ _IN_SEARCH = 40  # images that are degraded for each recipe of a search
 _FIRST_STEP = 0.25  # standard deviation of the first recipes, of a range's width
 
 
+@dataclass(frozen=True)
 class SetDistance:
     """Energy distance between a set and what a vector's recipe makes of good images, the same keys for every vector.
 
     Args:
         space: of the vectors.
         good: images.
-        features: (n, F) of the set.
-        seed: of the keys, and of the images that are taken where there are many.
+        real: (n, F) descriptions of the set, in units of `scale`.
+        scale: of distances.
+        seed: of the keys.
     """
 
-    def __init__(self, space: Space, good: Pictures, features: Tensor, seed: int = 0) -> None:
+    space: Space
+    good: Pictures
+    real: Tensor
+    scale: Scale
+    seed: int = 0
+
+    @staticmethod
+    def of(space: Space, good: Pictures, features: Tensor, seed: int = 0) -> SetDistance:
+        """For a set with these descriptions, (n, F), in its own units; of many good images some are taken."""
         order = torch.randperm(len(good), generator=torch.Generator().manual_seed(seed))
-        self.space, self.good, self.seed = space, good.take(order[:_MOST].sort().values), seed
-        self.scale = Scale.of(features, 1e-3)
-        self.real = self.scale(features)
+        scale = Scale.of(features, 1e-3)
+        return SetDistance(space, good.take(order[:_MOST].sort().values), scale(features), scale, seed)
+
+    def resampled(self, number: int) -> SetDistance:
+        """As it might have been: both sets drawn from with replacement, and other keys; one for each number."""
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + number)
+        good, real = (torch.randint(len(some), (len(some),), generator=generator) for some in (self.good, self.real))
+        seed = int(torch.randint(1 << 31, (), generator=generator))
+        return replace(self, good=self.good.take(good), real=self.real[real], seed=seed)
 
     def made(self, vector: Tensor, view: int = 0, count: int | None = None) -> Tensor:
         """(B, F) descriptions in units of the set, of the first `count` images or of all."""

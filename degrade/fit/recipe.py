@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from degrade.base import Degradation
 from degrade.fit.compare import Comparison, compare
 from degrade.fit.distance import Scale
 from degrade.fit.features import features_of
-from degrade.fit.inference import Estimate, Inference, Progress, Simulations, simulate
+from degrade.fit.inference import Inference, Progress, Simulations, simulate
 from degrade.fit.nearest import SetDistance
 from degrade.fit.simulate import Pictures
 from degrade.fit.space import Space
@@ -26,6 +26,7 @@ _MOST_IN_SET = 80  # images of a simulated set: more say little more, and cost a
 _WIDER = 1.5  # how much further than their residuals the recipes of a later round are spread
 
 _SURELY_APART = 0.02  # p-value
+_LEAST_SEARCHES = 10  # of a bootstrap: fewer have no 90 % interval
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Number:
     Args:
         label: "brightness.low", "blur_probability", ...
         before, after: in the setting's own unit.
-        low, high: 90 % interval of `after`; NaN where no recipe of the model makes the set.
+        low, high: 90 % interval of `after`; NaN where no recipe of the model makes the set and there was no bootstrap.
         skill: 0: the images say nothing about it; 1: everything.
     """
 
@@ -82,6 +83,7 @@ def fit_recipe(
     rounds: int = 2,
     reach: float = 1.0,
     search: int = 240,
+    bootstrap: int = 0,
     kept_out: tuple[Pictures, Pictures] | None = None,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -94,7 +96,8 @@ def fit_recipe(
 
     That is right for sets that some recipe can make. Whether this is one, a permutation test says. If not, an evolution
     strategy goes on from the nearest recipe so far and minimises the energy distance, with the same keys for every
-    recipe; there are no intervals then. Of all these recipes the nearest to the poor set is returned.
+    recipe. Of all these recipes the nearest to the poor set is returned. Intervals then are of a bootstrap: of more
+    searches, each with both sets drawn from with replacement, and with other keys.
 
     Args:
         good, poor: from `prepare`, of one size. For honest comparisons they should come from the same kind of camera.
@@ -104,17 +107,20 @@ def fit_recipe(
         rounds: at least 1.
         reach: how far from the start recipes are looked for; see `Space.prior`.
         search: recipes that the evolution strategy tries; 0 leaves it out.
+        bootstrap: searches for the intervals of what the evolution strategy finds, 10 or more; 0: no intervals.
         kept_out: good and poor images for the comparison before and after; by default a third of both sets.
         seed: of everything random.
         progress: called with a round's name, sets done and sets in all.
 
     Raises:
-        ValueError: sets of different channels or sizes, `sets` below 40, `rounds` below 1.
+        ValueError: sets of different channels or sizes, `sets` below 40, `rounds` below 1, `bootstrap` from 1 to 9.
     """
     if sets < 40:
         raise ValueError(f"sets = {sets}: at least 40")
     if rounds < 1:
         raise ValueError(f"rounds = {rounds}: at least 1")
+    if bootstrap < 0 or 0 < bootstrap < _LEAST_SEARCHES:
+        raise ValueError(f"bootstrap = {bootstrap}: 0, or at least {_LEAST_SEARCHES}")
     if good.images.shape[1:] != poor.images.shape[1:]:
         raise ValueError(f"good and poor images differ: {tuple(good.images.shape)} and {tuple(poor.images.shape)}")
     space = Space.of(recipe, settings)
@@ -136,18 +142,17 @@ def fit_recipe(
         rows = torch.randint(len(estimate.residuals), (sets // 2,), generator=generator)
         vectors = space.within(estimate.vector + _WIDER * estimate.residuals[rows])
     assert skill is not None
-    distance = SetDistance(space, good, features, seed)
+    distance = SetDistance.of(space, good, features, seed)
     best = min(candidates, key=distance)
-    reached = distance.p_value(best) >= _SURELY_APART
-    if not reached and search:
-        tell = None if progress is None else _named(progress, "search")
-        best = distance.nearest(best, search, tell)
-    numbers = _numbers(space, best, replace(estimate, skill=skill), reached)
+    reached, interval = distance.p_value(best) >= _SURELY_APART, estimate.interval()
+    if not reached:
+        best, interval = _searched(distance, best, search, bootstrap, progress)
+    numbers = _numbers(space, best, interval, skill)
     found = space.recipe(best)
     scale = Scale.of(poor.describe(), _floors(poor))
     before, after = (compare(kept_good, kept_poor, one, scale, seed) for one in (space.start, found))
     same = torch.equal(best, candidates[0])
-    warnings = tuple(_warnings(same, reached, numbers, after))
+    warnings = tuple(_warnings(same, reached, bootstrap if search else 0, numbers, after))
     return RecipeFit(space.start, found, numbers, before, after, (kept_good, kept_poor), warnings)
 
 
@@ -173,18 +178,42 @@ def _floors(pictures: Pictures) -> Tensor:
     return torch.tensor([feature.floor for feature in features_of(pictures.images.shape[1])], dtype=torch.float64)
 
 
-def _numbers(space: Space, vector: Tensor, estimate: Estimate, reached: bool) -> tuple[Number, ...]:
-    interval = estimate.interval() if reached else torch.full_like(estimate.interval(), torch.nan)
+def _searched(
+    distance: SetDistance,
+    start: Tensor,
+    search: int,
+    bootstrap: int,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[Tensor, Tensor]:
+    """The nearest recipe that a search finds, and (2, D) the 90 % interval of a bootstrap; NaN without one."""
+    nothing = start.new_full((2, len(start)), torch.nan)
+    if not search:
+        return start, nothing
+    best = distance.nearest(start, search, None if progress is None else _named(progress, "search"))
+    if not bootstrap:
+        return best, nothing
+    again = []
+    for number in range(bootstrap):
+        again.append(distance.resampled(number).nearest(start, search))
+        if progress is not None:
+            progress("bootstrap", number + 1, bootstrap)
+    ends = torch.tensor([0.05, 0.95], dtype=best.dtype)
+    return best, torch.stack(again).quantile(ends, dim=0)
+
+
+def _numbers(space: Space, vector: Tensor, interval: Tensor, skill: Tensor) -> tuple[Number, ...]:
     low, high = (space.in_units(end) for end in interval)
     before, after = space.in_units(space.vector()), space.in_units(vector)
-    rows = zip(space.labels, before, after, low, high, estimate.skill.tolist(), strict=True)
+    rows = zip(space.labels, before, after, low, high, skill.tolist(), strict=True)
     return tuple(Number(*row) for row in rows)
 
 
-def _warnings(same: bool, reached: bool, numbers: Sequence[Number], after: Comparison) -> list[str]:
+def _warnings(same: bool, reached: bool, bootstrap: int, numbers: Sequence[Number], after: Comparison) -> list[str]:
     found = []
-    if not reached:
-        found.append("no recipe of this model makes such a set: there are no intervals")
+    if not reached and bootstrap:
+        found.append("no recipe of this model makes such a set: intervals say how well the nearest one is known")
+    elif not reached:
+        found.append("no recipe of this model makes such a set: without a bootstrap there are no intervals")
     if same:
         found.append("no recipe that was found is nearer to the poor images than the one to start from: it is returned")
     if not any(number.identified for number in numbers):

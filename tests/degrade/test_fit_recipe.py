@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import degrade
+from degrade.fit.nearest import SetDistance
 from degrade.fit.recipe import fit_recipe
 from degrade.fit.sets import SetError, prepare
 from degrade.fit.simulate import Pictures, numbers_drawn
@@ -71,6 +72,36 @@ def test_out_of_reach_is_said():
     assert any("cannot reach" in warning and "red" in warning for warning in fit.warnings)
 
 
+@pytest.mark.slow
+def test_a_search_has_intervals_by_bootstrap():
+    poor = phantoms(24, 1)
+    tinted = Pictures((poor.images * torch.tensor([0.2, 1.5, 0.2]).view(3, 1, 1)).clamp(0, 1), poor.masks)
+    told = []
+    fit = fit_recipe(
+        phantoms(24, 0), tinted, START, settings=["brightness"], sets=40, rounds=1, search=16, bootstrap=10,
+        progress=lambda name, done, total: told.append((name, done, total)),
+    )  # fmt: skip
+    assert [number for name, *number in told if name == "bootstrap"] == [[n, 10] for n in range(1, 11)]
+    for number in fit.numbers:
+        assert number.low < number.high
+        assert number.low - 0.1 < number.after < number.high + 0.1
+    assert any("intervals say how well" in warning for warning in fit.warnings)
+
+
+def test_resampled_sets_are_drawn_with_replacement():
+    good, poor = phantoms(12, 0), phantoms(12, 1)
+    whole = SetDistance.of(Space.of(START, ["brightness"]), good, poor.describe())
+    start, spread = whole.space.vector(), set()
+    for number in range(4):
+        again = whole.resampled(number)
+        assert all(any(torch.equal(row, other) for other in whole.real) for row in again.real)
+        assert all(any(torch.equal(image, other) for other in good.images) for image in again.good.images)
+        assert 1 < len({tuple(row) for row in again.real.tolist()}) < 12
+        assert again(start) == whole.resampled(number)(start)
+        spread.add(again(start))
+    assert len(spread) == 4
+
+
 def test_vectors_and_recipes_are_each_others_inverse():
     space = Space.of("cofe-net-paper")
     vector = space.vector()
@@ -127,6 +158,8 @@ def test_refusals():
         fit_recipe(good, good, START, sets=8)
     with pytest.raises(ValueError, match="rounds = 0"):
         fit_recipe(good, good, START, rounds=0)
+    with pytest.raises(ValueError, match="bootstrap = 9: 0, or at least 10"):
+        fit_recipe(good, good, START, bootstrap=9)
     grey = Pictures(good.images[:, :1], good.masks)
     with pytest.raises(ValueError, match="differ"):
         fit_recipe(good, grey, START)
