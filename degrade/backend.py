@@ -40,7 +40,7 @@ class Operation:
 
     Twins have the signature of the definition that `run` is given. Those with gradients, `cpu_gradient`, are given that
     definition first, then its arguments: they may leave second derivatives to it. `contains` are the operations that
-    the definition asks for, and that twins compute themselves.
+    the definition asks for, and that twins compute themselves. `detached`: no gradient passes, whatever is asked.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Operation:
     gpu: str = ""
     cpu_gradient: str = ""
     contains: tuple[Operation, ...] = ()
+    detached: bool = False
     _failed: dict[str, str] = field(default_factory=dict, repr=False)
     _proven: set[str] = field(default_factory=set, repr=False)
 

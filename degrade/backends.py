@@ -87,7 +87,8 @@ class Backends:
         for operation in recipe.operations:
             if operation in contained:
                 continue
-            choice = choose(operation, image.device, gradients, _refusal(recipe, operation, image))
+            wanted = gradients and not operation.detached
+            choice = choose(operation, image.device, wanted, _refusal(recipe, operation, image))
             if choice.name != "reference":
                 contained += operation.contains
             lines.append(f"{operation.name}: {choice.name}")

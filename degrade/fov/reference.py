@@ -10,7 +10,7 @@ from degrade.backend import Operation, run
 from degrade.fov.box import boxes
 from degrade.fov.constants import AROUND, BAR, BRIGHT, CELLS, CLOSER, DARK, LEVELS, MARGIN, SHRUNK, SPECK
 
-OPERATION = Operation("field of view", cpu="degrade.fov.cpu:estimate")
+OPERATION = Operation("field of view", cpu="degrade.fov.cpu:estimate", detached=True)
 
 
 @torch.no_grad()

@@ -39,7 +39,9 @@ def test_every_model_with_loops_for_gradients_is_asked() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_who_serves(name: str) -> None:
     d, image, _, _ = case(name)
-    assert degrade.backend.explain(d, image.requires_grad_()).startswith(f"{d.operation.name}: cpu")
+    said = degrade.backend.explain(d, image.requires_grad_())
+    assert said.startswith(f"{d.operation.name}: cpu")
+    assert ("field of view: cpu" in said) == d.has_field_of_view
     assert served_by(d, image.double()) == "reference"
 
 
