@@ -41,6 +41,7 @@ class Operation:
     Twins have the signature of the definition that `run` is given. Those with gradients, `cpu_gradient`, are given that
     definition first, then its arguments: they may leave second derivatives to it. `contains` are the operations that
     the definition asks for, and that twins compute themselves. `detached`: no gradient passes, whatever is asked.
+    `in_float32`: twins leave float64 images to the definition.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Operation:
     cpu_gradient: str = ""
     contains: tuple[Operation, ...] = ()
     detached: bool = False
+    in_float32: bool = False
     _failed: dict[str, str] = field(default_factory=dict, repr=False)
     _proven: set[str] = field(default_factory=set, repr=False)
 

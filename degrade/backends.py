@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -126,9 +125,15 @@ def _back(degradation: Degradation, image: Tensor) -> None:
         degraded.sum().backward()
 
 
-def _refusal(recipe: Degradation, operation: Operation, image: Tensor) -> Refusal | None:
-    """What a recipe rules out for its own operation; the field of view and the noise do not depend on its settings."""
-    return functools.partial(recipe.refuses, image=image) if operation is recipe.operation else None
+def _refusal(recipe: Degradation, operation: Operation, image: Tensor) -> Refusal:
+    """What the images rule out, and for its own operation the recipe; others do not depend on its settings."""
+
+    def refuses(name: str) -> str:
+        if operation.in_float32 and image.dtype == torch.float64:
+            return "images are float64"
+        return recipe.refuses(name, image) if operation is recipe.operation else ""
+
+    return refuses
 
 
 backend = Backends()

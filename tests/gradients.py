@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+import degrade
 from degrade import Degradation, Parameters
-from degrade.backend import choose
 
 Found = dict[str, Tensor]
 
@@ -50,4 +50,5 @@ def slope_in_kernel(d: Degradation, image: Tensor, p: Parameters, mask: Tensor) 
 
 
 def served_by(d: Degradation, image: Tensor, gradients: bool = True) -> str:
-    return choose(d.operation, image.device, gradients, lambda name: d.refuses(name, image)).name
+    """The backend of the recipe's first operation."""
+    return degrade.backend.explain(d, image.detach().requires_grad_(gradients)).split("\n")[0].split(": ")[1]

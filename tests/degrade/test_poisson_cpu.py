@@ -118,7 +118,7 @@ def test_without_electronics_black_is_black() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_threads_and_batches_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where an image is shared by threads: it has several parts."""
-    monkeypatch.setattr(cpu, "_PART", cpu.BLOCK)
+    monkeypatch.setattr(cpu, "PART", cpu.BLOCK)
     image, photons, sigma, keys = batch(3)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     expected = cpu.noisy(image, photons, sigma, keys, True)

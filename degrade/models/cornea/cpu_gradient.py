@@ -19,7 +19,7 @@ from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.cornea import cpu, table
 from degrade.models.cornea import cpu_gradient_images as loops
-from degrade.rng.streams import stream_words
+from degrade.models.poisson_gaussian.cpu_gradient import noise_adjoint
 
 _BACKWARDS = Operation("gradients of cornea", cpu="degrade.models.cornea.cpu_gradient:backwards")
 
@@ -39,7 +39,7 @@ def backwards(back: Back) -> Derivatives:
     photons, sigma, keys = cpu.noise_of(rows)
     gradient, turns = back.gradient.detach().to(torch.float32).numpy(), itertools.count()
     scratch = empty((threads_for(batch), 3 * channels + 1, height, width), torch.float32).numpy()
-    x, y, stream = cpu.places_of(width), cpu.places_of(height), stream_words("pixel")
+    x, y = cpu.places_of(width), cpu.places_of(height)
     stages = {table.PARAMETERS[name].stage for name in back.names}
     deeper, blur_too = back.image_too or bool(stages - {"noise"}), "blur" in stages
 
@@ -49,7 +49,11 @@ def backwards(back: Back) -> Derivatives:
             g = own if to_images is None else to_images[i].numpy()
             np.copyto(g, gradient[i])
             loops.blurred(images[i], rows[i], x, y, lit, blurred)
-            loops.noise_adjoint(blurred, photons[i], sigma[i], keys[i], stream, g, to_rows[i])
+            one = slice(i, i + 1)
+            flat = blurred.reshape(1, -1), photons[one], sigma[one], keys[one]
+            sums = noise_adjoint(*flat, True, g.reshape(1, -1), 1)[0]
+            to_rows[i, table.ETA] += sums[0] * table.LEVELS
+            to_rows[i, table.SIGMA] += sums[1] / table.LEVELS
             if deeper:
                 loops.optics_adjoint(images[i], rows[i], x, y, lit, blur_too, line[0], g, to_rows[i])
 

@@ -8,19 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel, kernel
-from degrade.jit.rows import aligned
 from degrade.models.cornea import table as at
 from degrade.models.cornea.cpu_images import illuminate, kernel_of
 from degrade.ops.blur_adjoint_cpu import blur_adjoint
 from degrade.ops.blur_cpu import blur, window_for
-from degrade.ops.poisson_cpu import SCRATCH, poisson_counts
 from degrade.ops.taps_cpu import taps, taps_adjoint, taps_and_one
-from degrade.rng.cpu import BLOCK, normal_pairs, word_blocks
 
 Array = NDArray[np.float32]
 Sums = NDArray[np.float64]
 
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 _TERMS = 6  # of a quadratic surface
 
 
@@ -33,49 +30,6 @@ def blurred(image: Array, row: Array, x: Array, y: Array, lit: Array, out: Array
     half = taps(kernel_of(row[at.BLUR_SIGMA]), row[at.BLUR_SIGMA], min(height, width))
     inside = np.ones((1, width), np.float32)
     blur(lit, half, half, inside, out, zero, height, window_for(channels, width, half), zero, zero)
-
-
-@kernel
-def noise_adjoint(image: Array, photons: Any, sigma: Any, key: Any, stream: Any, g: Array, to_row: Sums) -> None:
-    """From the derivatives in the noisy image, `g`, to those in the one without noise, `image`, in place.
-
-    Adds those in eta and sigma to `to_row`. With the count k of the rate r = p x, dk/dr is (1 + k / r) / 2 (see
-    `degrade.ops.poisson`), so k / p has the derivatives dk/dr in x and (x - k / p) / (2 p) in the photons p.
-
-    Args:
-        photons, sigma: float32, at image value 1 and on the image's scale.
-        key: uint64.
-        stream: the two words of the noise's.
-    """
-    values, back = image.reshape(-1), g.reshape(-1)
-    blocks, inverse, spread = (len(values) + 1) // 2, _ONE / photons, sigma * photons
-    words = np.empty((4, BLOCK), np.uint32)
-    memory = aligned(np.int64(SCRATCH + 4), BLOCK)
-    rate, counts, scratch, normals = memory[0], memory[1], memory[4:], memory[2:4]
-    to_photons, to_sigma = 0.0, 0.0
-    for start in range(0, blocks, BLOCK):
-        word_blocks(words, start, key, stream)
-        normal_pairs(words[2], words[3], normals[0], normals[1])
-        for lane in range(2):  # number i is lane i // blocks of block i % blocks
-            first = lane * blocks + start
-            here = max(min(min(BLOCK, blocks - start), len(values) - first), 0)
-            light, to, normal = values[first : first + here], back[first : first + here], normals[lane]
-            for j in range(here):
-                rate[j] = light[j] * photons
-            for j in range(here, BLOCK):
-                rate[j] = _ZERO
-            poisson_counts(words[lane].view(np.int32), rate, scratch, counts)
-            to_count, to_normal = _ZERO, _ZERO
-            for j in range(here):
-                noisy = counts[j] + spread * normal[j]  # in photons: where sigma is 0, a count is exact
-                kept = to[j] if (noisy >= _ZERO) & (noisy <= photons) else _ZERO
-                to_count += kept * (light[j] - counts[j] * inverse)
-                to_normal += kept * normal[j]
-                to[j] = kept * (_HALF + _HALF * (counts[j] / rate[j] if rate[j] > _ZERO else _ONE))
-            to_photons += float(to_count)
-            to_sigma += float(to_normal)
-    to_row[at.ETA] += to_photons * 0.5 * inverse * at.LEVELS
-    to_row[at.SIGMA] += to_sigma / at.LEVELS
 
 
 @kernel

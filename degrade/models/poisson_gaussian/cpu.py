@@ -22,7 +22,8 @@ from degrade.rng.streams import stream_words
 
 Array = NDArray[np.float32]
 
-_PART = 32 * BLOCK  # blocks of the random stream, two pixels each, that a thread takes at a time
+PART = 32 * BLOCK
+"""Blocks of the random stream, two pixels each, that a thread takes at a time."""
 
 
 def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool) -> Tensor:
@@ -50,6 +51,6 @@ def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: boo
 def add_noise(source: Array, out: Array, photons: Array, sigma: Array, keys: NDArray[np.uint64], clip: bool) -> None:
     """The same for contiguous arrays: (B, n) float32 into `out`, which may be `source`; (B,) float32, and (B,)."""
     progress = np.zeros(1, np.int64)
-    parts = len(source) * -(-source.shape[1] // (2 * _PART))
-    work: Any = (source, out, photons, sigma, keys, stream_words("pixel"), clip, _PART)
+    parts = len(source) * -(-source.shape[1] // (2 * PART))
+    work: Any = (source, out, photons, sigma, keys, stream_words("pixel"), clip, PART)
     share(lambda _: noisy_parts(progress, *work), threads_for(parts))

@@ -19,16 +19,20 @@ from degrade.rng import keyed
 from degrade.rng.streams import stream_words
 
 OPERATION = Operation(
-    "poisson-gaussian", "degrade.models.poisson_gaussian.cpu:noisy", "degrade.models.poisson_gaussian.gpu:noisy"
+    "poisson-gaussian",
+    "degrade.models.poisson_gaussian.cpu:noisy",
+    "degrade.models.poisson_gaussian.gpu:noisy",
+    "degrade.models.poisson_gaussian.cpu_gradient:noisy",
+    in_float32=True,
 )
 
 
 def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: bool = False) -> Tensor:
     """Poisson(photons image) / photons + N(0, sigma^2), pixel by pixel.
 
-    The same numbers for a sample alone and in any batch. Without gradients it is one pass over the pixels, on a CPU and
-    on a GPU, and needs no memory but the result; with them, the graph's tensors as well. Differentiable in all but the
-    keys (see `poisson`).
+    The same numbers for a sample alone and in any batch. It is one pass over the pixels, on a CPU and on a GPU, and
+    needs no memory but the result; with gradients on a CPU, another pass back, and on a GPU the graph's tensors.
+    Differentiable in all but the keys (see `poisson`).
 
     Args:
         image: (B, C, H, W), at least 0; float16 and bfloat16 are computed in float32.
@@ -43,7 +47,7 @@ def noisy(image: Tensor, photons: Tensor, sigma: Tensor, keys: Tensor, clip: boo
     gradients = _gradients(image, photons, sigma)
 
     def refuses(_: str) -> str:
-        return "images are float64" if image.dtype == torch.float64 else ""
+        return "images are float64" if OPERATION.in_float32 and image.dtype == torch.float64 else ""
 
     result: Tensor = run(OPERATION, _noisy, (image, photons, sigma, keys, clip), image.device, gradients, refuses)
     return result
