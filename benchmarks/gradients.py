@@ -19,8 +19,9 @@ KINDS = (
     *((name, {"type": "111"}, softness) for name in ("cofe-net", "cofe-net-paper") for softness in (0.0, SOFTNESS)),
     ("cataract", {}, None),
     ("cornea", {}, None),
+    ("x-bdcnn", {}, None),
 )
-"""Recipe, settings, and softness where there is one; cornea of grey images."""
+"""Recipe, settings, and softness where there is one; cornea and x-bdcnn of grey images."""
 
 
 def gradients(sizes: Sequence[int] = (256, 512), batch: int = 16, threads: int = 2, rounds: int = 7) -> list[Row]:
@@ -39,7 +40,7 @@ def gradients(sizes: Sequence[int] = (256, 512), batch: int = 16, threads: int =
 
 def _row(size: int, batch: int, rounds: int, name: str, settings: Mapping[str, Any], softness: float | None) -> Row:
     image, mask, keys = fundus(batch, size)
-    if name == "cornea":
+    if name in ("cornea", "x-bdcnn"):
         image = image[:, 1:2].contiguous()
     plain = d = degrade.recipe(name, **settings)
     if softness is not None:

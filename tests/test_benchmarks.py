@@ -35,7 +35,7 @@ from benchmarks.timing import Row, Spread, measure, peak_extra_bytes, set_thread
 SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of rows
     "chain": (partial(chain.chain, (64,), 2, (2, 1), 1), 2 * 8),
     "memory": (partial(chain.memory, (64,), 2), 2),
-    "gradients": (partial(gradients.gradients, (64,), 2, 1, 1), 6),
+    "gradients": (partial(gradients.gradients, (64,), 2, 1, 1), 7),
     "accelerator": (partial(accelerator.chain, (64,), 2, 1, "cpu"), 8),
     "stages": (partial(stages.stages, 64, 2, 1), 5 + 5 + 5 + 6 * 2),
     "pixels": (partial(scaling.pixels, (64, 80, 96), 2, 1), 4),
