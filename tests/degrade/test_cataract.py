@@ -97,6 +97,80 @@ def test_loops_are_the_definition(channels: int, size: tuple[int, int], taps: in
     assert not got[2].any()
 
 
+FRAMES = [[-3, -5, 90, 101], [4, 6, 32, 35], [0, 0, 70, 90], [10, -8, 40, 60], [40, 2, 64, 33], [-20, 30, 33, 51]]
+"""Of an image of 90 x 70: beyond it, within it, the whole of it, and partly beside it, each of another size."""
+
+
+def framed(channels: int, taps: int) -> tuple[degrade.Degradation, torch.Tensor, degrade.Parameters, torch.Tensor]:
+    """Six images, and masks of fractions whose boxes differ; one mask is empty."""
+    generator = torch.Generator().manual_seed(taps)
+    image, mask = torch.rand(6, channels, 90, 70, generator=generator), torch.zeros(6, 1, 90, 70)
+    for i in range(5):
+        mask[i, :, 3 * i : 50 + 8 * i, 2 * i : 40 + 6 * i] = torch.rand(1, generator=generator) / 2 + 0.5
+    mask[3] *= torch.rand(mask[3].shape, generator=generator)
+    d = degrade.recipe("cataract", blur_taps=taps)
+    p = d.draw(degrade.make_keys(2, 6), 90, 70)
+    p["blur_kernel"][:, 0] *= 3
+    return d, image, p, mask
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("taps", [0, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frames_of_several_sizes_are_the_definitions(channels: int, taps: int, given: bool) -> None:
+    d, image, p, mask = framed(channels, taps)
+    got = []
+    for backend in ("cpu", "reference"):
+        with degrade.backend(backend):
+            got.append(d.apply(image, p, mask, torch.tensor(FRAMES) if given else None))
+    assert (got[0] - got[1]).abs().max() < 2e-6
+    assert got[1].flatten(1).amax(1)[:5].min() > 0.1
+    for (left, top, width, height), one in zip(FRAMES if given else [], got[0], strict=False):
+        beside = torch.ones(90, 70, dtype=torch.bool)
+        beside[max(top, 0) : top + height, max(left, 0) : left + width] = False
+        assert not one[:, beside].any()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_frames_of_a_batch_have_the_bits_of_each_alone(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    d, image, p, mask = framed(3, 3)
+    frame = torch.tensor(FRAMES) if given else None
+    one = [
+        d.apply(
+            image[i : i + 1],
+            {k: v[i : i + 1] for k, v in p.items()},
+            mask[i : i + 1],
+            None if frame is None else frame[i : i + 1],
+        )
+        for i in range(6)
+    ]
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert torch.equal(d.apply(image, p, mask, frame), torch.cat(one))
+
+
+def test_loops_read_nothing_that_nobody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results and scratch that are full of NaN at first change no bit."""
+    from degrade.models.cataract import cpu
+
+    d, image, p, mask = framed(3, 3)
+    frames = (None, torch.tensor(FRAMES))
+    expected = [d.apply(image, p, mask, frame) for frame in frames]
+    monkeypatch.setattr(cpu, "empty", lambda shape, dtype: torch.full(tuple(shape), torch.nan, dtype=dtype))
+    for frame, result in zip(frames, expected, strict=True):
+        assert torch.equal(d.apply(image, p, mask, frame), result)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (89, 69), (40, 0), (40, 69), (0, 30), (30, 20)])
+def test_bad_pixels_beside_the_frame_are_refused(place: tuple[int, int]) -> None:
+    """Also those that no mask and no frame has."""
+    d, image, p, mask = framed(3, 3)
+    image[1, 2, place[0], place[1]] = torch.nan
+    for frame in (None, torch.tensor(FRAMES)):
+        with degrade.backend("cpu"), pytest.raises(ValueError, match="image must lie in"):
+            d.apply(image, p, mask, frame)
+
+
 @pytest.mark.parametrize(
     "name",
     ["blur_kernel", "veil_center", "veil", "transmission", "contrast", "brightness", "saturation"],

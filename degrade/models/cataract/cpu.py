@@ -1,47 +1,50 @@
 """The cataract model of a batch on a CPU without gradients: one image at a time, a thread to each core.
 
-No memory but the result, a plane for each thread, and the rows that the blur still needs. An image's numbers are the
-same alone and in any batch, with any number of threads.
+No memory but the result, a frame with its veil for each thread, and the rows that the blur still needs. An image's
+numbers are the same alone and in any batch, with any number of threads.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from degrade.call import Call
 from degrade.checks import check_values
-from degrade.framing import in_frames
+from degrade.fov.cpu_frames import frames_of
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.cataract.cpu_images import cloud_images
+from degrade.ops.constants import LUMA
 
 
 def degrade(call: Call) -> Tensor:
-    """`Cataract._define`, in frames."""
-    return in_frames(functools.partial(_degrade, given=call.image), call)
+    """`Cataract._define`, in frames: new float32 tensor (B, C, H, W).
 
-
-def _degrade(call: Call, given: Tensor) -> Tensor:
-    """A float32 tensor (B, C, H, W) for a call whose images are their frames.
-
-    It is new where the image is what was given, else in the memory of the frames' copy, which nobody else has.
     ValueError for images that are not in [0, 1].
     """
-    batch, _, height, width = call.image.shape
+    batch, channels, height, width = call.image.shape
+    result = empty(call.image.shape, torch.float32)
     if not batch:
-        return empty(call.image.shape, torch.float32)
+        return result
     pictures, masks, rows = call.arrays()
-    result = empty(call.image.shape, torch.float32) if call.image is given else torch.from_numpy(pictures)
-    threads = threads_for(batch)
-    scratch = empty((threads, 1, height, width), torch.float32).numpy()
-    progress, ones = np.zeros(2, np.int64), np.ones((1, width), np.float32)
-    work: Any = (pictures, pictures.view(np.uint32), masks, ones, rows, result.numpy())
-    share(lambda thread: cloud_images(progress, scratch[thread], *work), threads)
+    threads, framed = threads_for(batch), call.frame is not None
+    frames = frames_of(call.frame, batch, height, width)
+    pixels = int((frames[:, 2] * frames[:, 3]).max())
+    scratch = empty((threads, 2 + channels if framed else 1, pixels), torch.float32).numpy()
+    progress, ones = np.zeros(2, np.int64), np.ones((1, int(frames[:, 2].max())), np.float32)
+    work: Any = (pictures, pictures.view(np.uint32), masks, ones, luma_weights(channels), rows)
+    where: Any = (frames, framed, isinstance(call.frame, str), result.numpy())
+    share(lambda thread: cloud_images(progress, scratch[thread], *work, *where), threads)
     if progress[1]:
-        check_values(given)
+        check_values(call.image)
     return result
+
+
+def luma_weights(channels: int) -> NDArray[np.float32]:
+    """(C,) of the channels in the luma; a grey image is its own."""
+    return np.array(LUMA if channels == 3 else (1,), np.float32)

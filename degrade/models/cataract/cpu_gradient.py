@@ -23,7 +23,6 @@ from degrade.jit.threads import share, threads_for
 from degrade.memory import Planes, empty
 from degrade.models.cataract import cpu, table
 from degrade.models.cataract import cpu_gradient_images as loops
-from degrade.ops.constants import LUMA
 
 Array = NDArray[Any]
 
@@ -95,8 +94,8 @@ def _through(
 ) -> None:
     """From the derivatives in a frame's degraded image before the mask, `g`, to those in the image, and in its row."""
     veil, blurred, clouded = planes((1, *mask.shape)), planes(image.shape), planes(image.shape)
-    weights = np.array(LUMA if len(image) == 3 else (1,), np.float32)
-    made = loops.clouded(image, image.view(np.uint32), mask, row, veil, blurred, clouded)
+    weights = cpu.luma_weights(len(image))
+    made = loops.clouded(image, mask, row, weights, veil, blurred, clouded)
     loops.cloud_adjoint(
         image,
         mask,

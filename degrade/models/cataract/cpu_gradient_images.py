@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from degrade.jit.compiler import inner_kernel, kernel
 from degrade.models.cataract import table as at
-from degrade.models.cataract.cpu_images import LEAST, blur_and_maxima, center_of, cloud, draw_veil, smoothing_of
+from degrade.models.cataract.cpu_images import LEAST, add_up, center_of, cloud, draw_veil, smoothing_of
 from degrade.ops.blur_adjoint_cpu import blur_adjoint
+from degrade.ops.blur_cpu import blur, window_for
 from degrade.ops.taps_cpu import taps, taps_adjoint, taps_and_one
 
 Array = NDArray[np.float32]
@@ -22,8 +23,8 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 
 @kernel
 def clouded(
-    image: Array, patterns: NDArray[np.uint32], mask: Array, row: Array, veil: Array, blurred: Array, out: Array
-) -> tuple[Array, Array, np.float32, np.float32]:
+    image: Array, mask: Array, row: Array, weights: Array, veil: Array, blurred: Array, out: Array
+) -> tuple[Array, Array, np.float32, float]:
     """The veil's map into `veil` (1, H, W), and the image before contrast, brightness and saturation into `out`.
 
     Returns:
@@ -31,15 +32,28 @@ def clouded(
         luma of `out`.
     """
     channels, height, width = image.shape
-    ones, brightest = np.ones((1, width), np.float32), np.empty(channels, np.float32)
+    zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
+    ones, brightest, totals = np.ones((1, width), np.float32), np.empty(channels, np.float32), np.empty(2 * channels)
     side, sigma = min(height, width), row[at.BLUR_SIGMA]
-    thickest = draw_veil(row, mask, veil)
+    thickest, _ = draw_veil(row, mask, veil)
     x_half, y_half = taps(row[at.BLUR_KERNEL], sigma, side), taps(row[at.BLUR_KERNEL + 1], sigma, side)
-    seen = blurred if len(x_half) > 1 or len(y_half) > 1 else image
-    blur_and_maxima(image, patterns, x_half, y_half, ones, blurred, seen, brightest)
+    acts = len(x_half) > 1 or len(y_half) > 1
+    seen = blurred if acts else image
+    if acts:
+        blur(image, x_half, y_half, ones, blurred, zero, height, window_for(channels, width, y_half), zero, zero)
+    add_up(seen, veil[0], zero, height, brightest, totals)
     density = row[at.VEIL] / max(thickest, LEAST)
-    mean = cloud(seen, row[at.TRANSMISSION], density, veil[0], brightest, out)
-    return seen, brightest, thickest, np.float32(mean)
+    total = 0.0  # of what is in `out`: the way back adds up differences from its mean, where rounding must cancel
+    for i in range(height):
+        thick = veil[0, i]
+        for c in range(channels):
+            line, to, most, part = seen[c, i], out[c, i], brightest[c], _ZERO
+            for j in range(width):
+                to[j] = cloud(line[j], thick[j], row[at.TRANSMISSION], density, most)
+            for j in range(width):
+                part += to[j]
+            total += float(weights[c]) * float(part)
+    return seen, brightest, thickest, total / (height * width)
 
 
 @kernel
@@ -52,7 +66,7 @@ def cloud_adjoint(
     blurred: Array,
     brightest: Array,
     thickest: np.float32,
-    mean: np.float32,
+    mean: float,
     center_too: bool,
     image_too: bool,
     blur_too: bool,
@@ -92,7 +106,7 @@ def cloud_adjoint(
 
 
 @inner_kernel
-def _tone_adjoint(image: Array, mean: np.float32, row: Array, weights: Array, g: Array, to_row: Sums) -> float:
+def _tone_adjoint(image: Array, exact_mean: float, row: Array, weights: Array, g: Array, to_row: Sums) -> float:
     """Of contrast, brightness and saturation, `g` in place, the part of the mean luma, which is returned, left out.
 
     A grey image is its own luma. In short loops over a row, as what has more arrays than these is not vectorised.
@@ -100,6 +114,7 @@ def _tone_adjoint(image: Array, mean: np.float32, row: Array, weights: Array, g:
     channels, height, width = g.shape
     contrast, brightness, saturation = row[at.CONTRAST], row[at.BRIGHTNESS], row[at.SATURATION]
     luma, grey, to_mean = np.empty(width, np.float32), np.empty(width, np.float32), 0.0
+    mean = np.float32(exact_mean)
     for i in range(height):
         to_contrast, to_brightness, to_saturation, total = _ZERO, _ZERO, _ZERO, _ZERO
         for j in range(width):
@@ -135,6 +150,7 @@ def _tone_adjoint(image: Array, mean: np.float32, row: Array, weights: Array, g:
         to_row[at.BRIGHTNESS] += float(to_brightness)
         to_row[at.SATURATION] += float(to_saturation) if channels > 1 else 0.0
         to_mean += float(total)
+    to_row[at.CONTRAST] += to_mean * (float(mean) - exact_mean)  # a large sum, times what rounding has added
     return float(to_mean * (1.0 - contrast))
 
 

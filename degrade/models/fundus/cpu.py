@@ -16,10 +16,10 @@ from torch import Tensor
 
 from degrade.call import Call
 from degrade.checks import check_values
+from degrade.fov.cpu_frames import frames_of
 from degrade.jit.threads import share, threads_for
 from degrade.memory import empty
 from degrade.models.fundus.cpu_images import degrade_images
-from degrade.ops.constants import SMALLEST_SIDE
 from degrade.ops.interpolation import weights_between
 from degrade.rng.streams import stream_words
 from degrade.settings import ends
@@ -37,10 +37,8 @@ def degrade(call: Call) -> Tensor:
     pictures, masks, rows = call.arrays()
     assert call.packed is not None
     threads = threads_for(batch)
-    frames = frames_of(call, batch, height, width)
+    frames = frames_of(call.frame, batch, height, width)
     pixels = int((frames[:, 2] * frames[:, 3]).max())
-    if isinstance(call.frame, str):  # not known yet
-        pixels = max(height, width, SMALLEST_SIDE) ** 2
     scratch = empty((threads, 2 if call.frame is None else 2 + channels, pixels), torch.float32).numpy()
     progress = np.zeros(2, np.int64)
     work: Any = (pictures, pictures.view(np.uint32), masks, out.numpy(), rows, rows.view(np.uint32), call.packed.count)
@@ -51,13 +49,6 @@ def degrade(call: Call) -> Tensor:
     if progress[1]:
         check_values(call.image)
     return out
-
-
-def frames_of(call: Call, batch: int, height: int, width: int) -> NDArray[np.int64]:
-    """(B, 4): left, top, width and height of each frame."""
-    if isinstance(call.frame, Tensor):
-        return np.ascontiguousarray(call.frame.numpy())
-    return np.array([[0, 0, width, height]] * batch, np.int64)
 
 
 @functools.cache

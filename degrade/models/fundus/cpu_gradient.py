@@ -16,6 +16,7 @@ from torch import Tensor
 
 from degrade.backend import Operation
 from degrade.call import Call
+from degrade.fov.cpu_frames import frames_of
 from degrade.fov.cpu_gradient import back_in_frame
 from degrade.gradients import Back, Definition, Derivatives, with_gradients
 from degrade.jit.threads import share, threads_for
@@ -25,7 +26,6 @@ from degrade.models.fundus import cpu_gradient_images as loops
 from degrade.models.fundus import table as at
 from degrade.models.fundus.constants import BLUR, ILLUMINATION, SPOTS
 from degrade.models.fundus.cpu_gradient_spots import add_spots, spots_adjoint
-from degrade.ops.constants import SMALLEST_SIDE
 from degrade.rng.streams import stream_words
 from degrade.settings import ends
 
@@ -48,7 +48,7 @@ def backwards(back: Back) -> Derivatives:
     to_rows = np.zeros(rows.shape)
     to_images = empty(call.image.shape, torch.float32) if back.image_too else None
     if batch:
-        frames = cpu.frames_of(call, batch, height, width)
+        frames = frames_of(call.frame, batch, height, width)
         batch_of = _Batch(call, back.names, pictures, masks, rows, frames, to_rows)
         scratch = empty((threads_for(batch), batch_of.numbers()), torch.float32).numpy()
         gradient, turns = back.gradient.detach().to(torch.float32).numpy(), itertools.count()
@@ -85,7 +85,7 @@ class _Batch:
     def numbers(self) -> int:
         """How many numbers the planes for one image take at most."""
         channels, *size = self.images.shape[1:]
-        frame = max(*size, SMALLEST_SIDE) ** 2 if self.boxes else int(self.frames[:, 2:].prod(1).max())
+        frame = int(self.frames[:, 2:].prod(1).max())
         return int((5 * channels + 3) * frame + channels * size[0] * size[1])
 
     def back(self, i: int, gradient: Array, out: Array | None, scratch: Array) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.fov.cpu_frames import box
 from degrade.jit.compiler import inner_kernel, kernel
 from degrade.models.fundus import cpu_stages
 from degrade.models.fundus import table as at
-from degrade.models.fundus.cpu_frames import box
 from degrade.models.fundus.cpu_gradient_light import brightness_adjoint, color_adjoint, halo_adjoint, hole_adjoint
 from degrade.models.fundus.cpu_wide import dark_lines, length, light_of, pixel, ring_lines
 from degrade.ops.blur_adjoint_cpu import blur_adjoint

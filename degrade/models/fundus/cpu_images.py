@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.fov.cpu_frames import box, clear_around
 from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.threads import take
 from degrade.models.fundus import cpu_frames, cpu_stages
@@ -76,7 +77,7 @@ def degrade_images(
             return
         row = rows[i]
         if boxes:
-            cpu_frames.box(mask[i, 0], frames[i])
+            box(mask[i, 0], frames[i])
         left, top, width, height = frames[i, 0], frames[i, 1], frames[i, 2], frames[i, 3]
         lines, plane = _planes(scratch[0], height, width), _planes(scratch[1], height, width)
         bits, side = int(row[at.TYPE]), min(height, width)
@@ -113,7 +114,7 @@ def degrade_images(
         noisy = bits & BLUR and row[at.NOISE] != 0
         if framed and not noisy:
             _finish(bits, before, depth, dark, between, disks, across, down, inside[0], out[i], not whole, left, top)
-            cpu_frames.clear_around(out[i], left, top, width, height)
+            clear_around(out[i], left, top, width, height)
             continue
         here = np.ones((1, width), np.float32) if noisy else inside[0]  # the mask comes after the noise
         _finish(bits, before, depth, dark, between, disks, across, down, here, picture, never, zero, zero)
@@ -125,7 +126,7 @@ def degrade_images(
                 cpu_frames.times_in_place(picture, inside[0], zero, height)
         if framed and not whole:
             cpu_frames.times(picture, inside[0], zero, height, out[i], left, top)
-            cpu_frames.clear_around(out[i], left, top, width, height)
+            clear_around(out[i], left, top, width, height)
 
 
 @inner_kernel
