@@ -105,8 +105,9 @@ def behind(numbers):
 """
 
 CHECKED = """
-import sys, tests.conformance.test_memory_read as test
+import sys, warnings, tests.conformance.test_memory_read as test
 import numpy as np
+warnings.simplefilter("error", RuntimeWarning)  # a backend that fails at its first call is given up with a warning
 sys.path.insert(0, sys.argv[1])
 import planted
 try:
