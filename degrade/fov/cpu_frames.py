@@ -14,6 +14,8 @@ from degrade.ops.constants import SMALLEST_SIDE
 Array = NDArray[np.float32]
 
 HALF, _ZERO = np.float32(0.5), np.float32(0)
+NO_LIMIT = np.float32(-3e38)
+"""Below what masks hold, for all of an image; not an infinity, which fast arithmetic takes for granted not to meet."""
 
 
 def frames_of(frame: Tensor | Literal["fov"] | None, batch: int, height: int, width: int) -> NDArray[np.int64]:

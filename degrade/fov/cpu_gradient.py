@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from degrade.fov.cpu_frames import HALF, NO_LIMIT
 from degrade.jit.compiler import kernel
 from degrade.memory import Planes
 
@@ -57,7 +58,7 @@ def enter(image: Array, mask: Array, g: Array, left: int, top: int, framed: bool
     `g`, the derivatives in the degraded image, times the mask go into `to`. Returns the mean of the mask in the frame.
     """
     channels, height, width = out.shape
-    area, limit = 0.0, np.float32(0.5 if framed else -np.inf)
+    area, limit = 0.0, HALF if framed else NO_LIMIT
     first, last = max(-left, 0), min(image.shape[2] - left, width)
     for row in range(height):
         within = 0 <= row + top < image.shape[1]
@@ -84,7 +85,7 @@ def enter(image: Array, mask: Array, g: Array, left: int, top: int, framed: bool
 def leave(g: Array, mask: Array, left: int, top: int, framed: bool, out: Array) -> None:
     """The derivatives in the frame's image to those in the image that `enter` was given."""
     channels, height, width = out.shape
-    limit = np.float32(0.5 if framed else -np.inf)
+    limit = HALF if framed else NO_LIMIT
     first, last = min(max(left, 0), width), max(min(left + g.shape[2], width), 0)
     for c in range(channels):
         for row in range(height):

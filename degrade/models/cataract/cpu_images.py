@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from degrade.fov.cpu_frames import HALF, box, clear_around, columns_of, enter
+from degrade.fov.cpu_frames import HALF, NO_LIMIT, box, clear_around, columns_of, enter
 from degrade.jit.compiler import inner_kernel, kernel
 from degrade.jit.rows import aligned, int32_of
 from degrade.jit.threads import take
@@ -59,7 +59,6 @@ def cloud_images(
         out: (B, C, H, W).
     """
     zero: Any = np.int64(0)  # a plain 0 would have every callee compiled twice
-    nothing = np.float32(-np.inf)
     batch, channels, image_height, image_width = image.shape
     while True:
         i = take(progress)
@@ -76,7 +75,7 @@ def cloud_images(
         source, field = image[i], mask[i]
         if framed:
             source, field = picture, scratch[1, : height * width].reshape(1, height, width)
-            enter(mask[i], mask[i, 0], nothing, left, top, zero, height, field)
+            enter(mask[i], mask[i, 0], NO_LIMIT, left, top, zero, height, field)
         thickest, thickness = draw_veil(row, field[0], veil)
         side, sigma = min(height, width), row[at.BLUR_SIGMA]
         x_half, y_half = taps(row[at.BLUR_KERNEL], sigma, side), taps(row[at.BLUR_KERNEL + 1], sigma, side)
