@@ -15,7 +15,8 @@ def pretrained(name: str) -> EnhancementNetwork:
     """A trained network that comes with the package, in `eval` mode on the CPU; docs/pretrained.md is its model card.
 
     Args:
-        name: xbdcnn-small, for Poisson-Gaussian noise in radiographs.
+        name: pcenet-small, for fundus photographs with bad light, spots and blur, as squares of about 256 pixels;
+            xbdcnn-small, for Poisson-Gaussian noise in radiographs of any size.
 
     Raises:
         ValueError: there is none of that name; those that there are are listed.

@@ -18,7 +18,7 @@ def shipped_names() -> list[str]:
     """Names of the networks that come with the package.
 
     >>> shipped_names()
-    ['xbdcnn-small']
+    ['pcenet-small', 'xbdcnn-small']
     """
     return sorted(file.name.removesuffix(SUFFIX) for file in FOLDER.glob(f"*{SUFFIX}"))
 
