@@ -17,7 +17,7 @@ from cli.sources import open_source  # noqa: E402
 from cli.studio.images import Images  # noqa: E402
 from cli.studio.server import Server, Studio  # noqa: E402
 from degrade.images import image_io  # noqa: E402
-from tests.cli.test_cli_studio_browser import Browser  # noqa: E402
+from tests.chromium import Browser  # noqa: E402
 
 SIZE = (1300, 780)
 

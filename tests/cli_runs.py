@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -51,3 +52,8 @@ def equal(a: Path, b: Path) -> bool:
     """Whether two image files hold the same picture, type and all."""
     first, second = image_io.read(a), image_io.read(b)
     return first.dtype == second.dtype and torch.equal(first.int(), second.int())
+
+
+def uri_pixels(uri: str) -> torch.Tensor:
+    """The picture of a data URI, uint8 (C, H, W)."""
+    return image_io.read_bytes(base64.b64decode(uri.partition("base64,")[2]))
