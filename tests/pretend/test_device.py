@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.pretend.device import NAME, watched
+from tests.pretend.memory import NAME
+from tests.pretend.watch import watched
 
 
 def own(*shape: int) -> Tensor:

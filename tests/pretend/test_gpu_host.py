@@ -20,8 +20,10 @@ import degrade
 from degrade.fov.frame import of_mask
 from degrade.models.fundus import gpu_fields, gpu_stages
 from degrade.models.poisson_gaussian import gpu as gpu_noise
-from tests.pretend import device
-from tests.pretend.device import NAME, watched
+from tests.interpreter import enlarge_tiles
+from tests.pretend import memory
+from tests.pretend.memory import NAME
+from tests.pretend.watch import watched
 
 SIDE, BATCH = 64, 2
 KERNELS: list[tuple[ModuleType, str]] = [
@@ -43,13 +45,14 @@ class Launches:
             places = {arg.device.type for arg in args if isinstance(arg, Tensor)}
             assert len(places) == 1, f"pointers to {sorted(places)}"
             self.names.append(self.name)
-            self.kernel[grid](*(device.to_cpu(a) if device.is_own(a) else a for a in args), **options)
+            self.kernel[grid](*(memory.to_cpu(a) if memory.is_own(a) else a for a in args), **options)
 
         return launch
 
 
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    enlarge_tiles(monkeypatch)
     names: list[str] = []
     for module, name in KERNELS:
         monkeypatch.setattr(module, name, Launches(getattr(module, name), name, names))

@@ -11,7 +11,8 @@ from degrade.base import Degradation
 from degrade.fov.frame import of_mask
 from degrade.recipes import RECIPES
 from degrade.sequence import SeqLC
-from tests.pretend.device import NAME, watched
+from tests.pretend.memory import NAME
+from tests.pretend.watch import watched
 
 SIDE, BATCH = 64, 2
 

@@ -10,7 +10,8 @@ import torch
 
 import degrade
 from degrade.stream import MixedStream, PairStream, UnpairedStream
-from tests.pretend.device import NAME, Watch, watched
+from tests.pretend.memory import NAME
+from tests.pretend.watch import Watch, watched
 
 EYES, CHESTS = "phantom:fundus?count=4&size=64", "phantom:chest?count=4&size=64"
 

@@ -9,7 +9,8 @@ from enhance.metrics import psnr, ssim
 from enhance.trainers import Sources
 from enhance.trainers.xbdcnn import XBDCNNConfig, XBDCNNTrainer
 from tests.network_samples import NAMES, disc, images, tiny
-from tests.pretend.device import NAME, watched
+from tests.pretend.memory import NAME
+from tests.pretend.watch import watched
 from tests.trainer_runs import TINY, Plain, batches, phantoms, sources_of
 
 TRAINERS = {
