@@ -20,11 +20,10 @@ from degrade.framing import in_frames
 from degrade.isolation import check_storage, without_autocast
 from degrade.jit.ahead import needing
 from degrade.ops.constants import SMALLEST_SIDE
-from degrade.packing import Packed, pack
+from degrade.packing import Packed, pack, pack_given
 from degrade.parameters import Parameters, ParameterTable
 from degrade.rng import keyed
 from degrade.settings import Setting, Value, declared, describe, read_settings
-from degrade.text import parse_toml
 from degrade.toml import commented
 
 
@@ -124,7 +123,8 @@ class Degradation(nn.Module, ABC):
         self._check_image(image, mask, frame)
         image, mask = plain(image), plain(mask)
         with without_autocast(image.device):
-            return self._degrade(image, *self._checked(parameters, image), mask, frame)
+            given = pack_given(self.parameter_table, parameters, image, self.validate)
+            return self._degrade(image, *given, mask, frame)
 
     def forward(self, image: Tensor, keys: keyed.Keys | None = None, mask: Tensor | None = None) -> Tensor:
         """Degrade a batch: `sample` without the parameters."""
@@ -282,27 +282,6 @@ class Degradation(nn.Module, ABC):
     def _packed(self, parameters: Parameters) -> Packed:
         return pack(self.parameter_table, parameters, self.parameter_table.count(parameters))
 
-    def _checked(
-        self, parameters: Parameters, image: Tensor
-    ) -> tuple[Parameters, Packed | None, Callable[[], Mapping[str, float]]]:
-        """Given parameters on the image's device, the same packed, and their largest values."""
-        if not isinstance(parameters, Mapping):
-            raise TypeError(f"parameters must be a dictionary, as draw returns it; got {type(parameters).__name__}")
-        count = self.parameter_table.check_shapes(parameters, image.shape[0])
-        parameters = {name: plain(parameters[name]) for name in self.parameter_table.names}
-        for value in parameters.values():
-            check_storage(value)
-        packed = pack(self.parameter_table, parameters, count)
-        if packed.rows.device.type == "cpu" or self.validate:
-            packed.check()
-        else:
-            packed = packed.clamped()
-        largest = functools.partial(packed.largest)
-        on_device = packed.to(image.device)
-        if image.device.type != "cpu" and not any(value.requires_grad for value in parameters.values()):
-            parameters = on_device.unpack()
-        return parameters, on_device, largest
-
     def _check_image(self, image: Tensor, mask: Tensor | None, frame: Tensor | None) -> None:
         kind = type(self).__name__
         check_image(kind, image, self.channels, mask)
@@ -316,8 +295,3 @@ class Degradation(nn.Module, ABC):
 
 def _refuse_mask(name: str) -> str:
     return "a gradient in the mask is asked for"
-
-
-def read_toml(text: str) -> dict[str, Any]:
-    """The settings in a recipe's TOML, lists as pairs; its tables (what a command notes beside them) left out."""
-    return {name: value for name, value in parse_toml(text).items() if not isinstance(value, dict)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from degrade.checks import plain
+from degrade.isolation import check_storage
 from degrade.ops.constant import constant
 from degrade.parameters import Parameter, Parameters, ParameterTable
 
@@ -174,6 +176,41 @@ def pack(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) ->
         else:
             rows[:, first:last] = value.reshape(batch, last - first)
     return Packed(table, torch.from_numpy(rows), count)
+
+
+def pack_given(
+    table: ParameterTable, parameters: Parameters, image: Tensor, validate: bool
+) -> tuple[Parameters, Packed, Callable[[], Mapping[str, float]]]:
+    """Check parameters that a caller gives, and bring them to the device of their images.
+
+    Args:
+        table: of the model.
+        parameters: names to tensors (B, ...), on the CPU or on the image's device.
+        image: (B, C, H, W).
+        validate: look at values on a GPU too, which is waited for; otherwise they are moved into their allowed ranges.
+
+    Returns:
+        the parameters and the same packed, both on the image's device, and what measures their largest values.
+
+    Raises:
+        ValueError: a parameter that is missing, of another shape, not finite or out of its range, by name.
+        TypeError: a parameter that is of another type.
+    """
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"parameters must be a dictionary, as draw returns it; got {type(parameters).__name__}")
+    count = table.check_shapes(parameters, image.shape[0])
+    parameters = {name: plain(parameters[name]) for name in table.names}
+    for value in parameters.values():
+        check_storage(value)
+    packed = pack(table, parameters, count)
+    if packed.rows.device.type == "cpu" or validate:
+        packed.check()
+    else:
+        packed = packed.clamped()
+    on_device = packed.to(image.device)
+    if image.device.type != "cpu" and not any(value.requires_grad for value in parameters.values()):
+        parameters = on_device.unpack()
+    return parameters, on_device, functools.partial(packed.largest)
 
 
 def _pack_on_device(table: ParameterTable, parameters: Mapping[str, Tensor], count: int) -> Tensor:

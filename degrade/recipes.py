@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from degrade import severity as severities
-from degrade.base import Degradation, read_toml
+from degrade.base import Degradation
 from degrade.models import Cataract, Cornea, Fundus, PoissonGaussian
 from degrade.settings import closest
-from degrade.text import TextError, read_text, shown
+from degrade.text import TextError, parse_toml, read_text, shown
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def recipe(
         except TextError as error:
             raise ValueError(f"{text!r}: {error}") from None
     if "\n" in text or "=" in text:
-        settings = read_toml(text)
+        settings = _read_settings(text)
         if "recipe" not in settings:
             raise ValueError('a recipe\'s TOML must name the recipe it starts from, such as recipe = "cofe-net"')
         text = settings.pop("recipe")
@@ -141,3 +141,8 @@ def recipe(
         raise ValueError(f"unknown setting {unknown!r}{closest(unknown, table)}")
     make: Callable[..., Degradation] = preset.model
     return make(text, preset.citation, **chosen)
+
+
+def _read_settings(text: str) -> dict[str, Any]:
+    """The settings in a recipe's TOML, without its tables, in which commands write what else they note."""
+    return {name: value for name, value in parse_toml(text).items() if not isinstance(value, dict)}
