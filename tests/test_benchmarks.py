@@ -50,6 +50,13 @@ SMALL: dict[str, tuple[Callable[[], list[Row]], int]] = {  # and the number of r
 }
 
 
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure hardly longer than one call: no test here asks how long anything takes."""
+    monkeypatch.setattr(timing, "WARM", 0.001)
+    monkeypatch.setattr(timing, "BLOCK", 0.001)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_table(name: str) -> None:
