@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faults.guard import Victim
 
 _KEY = "faults"
 
@@ -31,6 +34,14 @@ def tally(request: pytest.FixtureRequest, record_property):
     record_property(_KEY, [found.tried, len(found.failures)])
     assert found.tried, "no fault was tried"
     assert not found.failures, "\n".join(found.failures[:20])
+
+
+@pytest.fixture(scope="session")
+def victim() -> Iterator[Victim]:
+    """The process that malformed files are given to."""
+    started = Victim()
+    yield started
+    started.close()
 
 
 @pytest.fixture

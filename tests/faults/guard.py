@@ -1,4 +1,4 @@
-"""Malformed files through a door in another process: a crash, a hang, a traceback or much memory is a failure."""
+"""Malformed files through doors in another process: a crash, a hang, a traceback or much memory is a failure."""
 
 from __future__ import annotations
 
@@ -9,31 +9,40 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.faults.conftest import Tally
 from tests.faults.victim import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Tally
 
 ROOT = Path(__file__).parents[2]
 GUARD = 60.0
 """Seconds after which an input counts as a hang."""
+IMPORTED = 600_000_000
+"""Bytes of the empty process: torch, kornia and the readers, which are imported as they are needed."""
 MEMORY = MAX_PIXELS * 3 * 12 + 300_000_000
-"""Bytes that may be taken beyond those of the empty process."""
+"""Bytes that may be taken beyond those."""
 
 
 class Victim:
-    """A process behind a door, started again after it has died."""
+    """A process behind all doors, which imports once for many tests; started again after it has died."""
 
-    def __init__(self, door: str) -> None:
-        self._door = door
+    def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._base = 0
 
-    def give(self, path: Path) -> str:
+    def try_all(self, door: str, files: Iterable[tuple[Path, str]], tally: Tally) -> None:
+        """Give each file (path, what it is) to a door."""
+        for path, about in files:
+            problem = self.give(door, path)
+            tally.count(f"{door}, {about}: {problem}" if problem else "")
+
+    def give(self, door: str, path: Path) -> str:
         """What is wrong with how a file was met; "" if nothing is."""
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(os.fsencode(path) + b"\n")
+        process.stdin.write(json.dumps([door, str(path)]).encode() + b"\n")
         process.stdin.flush()
         if not select.select([process.stdout], [], [], GUARD)[0]:
             self.close()
@@ -46,8 +55,8 @@ class Victim:
         said = json.loads(answer)
         if said["outcome"] == "fell":
             return said["detail"]
-        if said["memory"] > self._base + MEMORY:
-            taken = (said["memory"] - self._base) / 1e6
+        if said["memory"] > IMPORTED + MEMORY:
+            taken = (said["memory"] - IMPORTED) / 1e6
             self.close()
             return f"{taken:.0f} MB of memory"
         if said["outcome"] == "refused" and ("\n" in said["detail"].strip() or len(said["detail"]) < 8):
@@ -62,23 +71,11 @@ class Victim:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.victim", self._door],
+            [sys.executable, "-m", "tests.faults.victim"],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._base = 600_000_000  # torch, kornia and the readers, which are imported as they are needed
         return self._process
-
-
-def try_all(door: str, files: Iterable[tuple[Path, str]], tally: Tally) -> None:
-    """Give each file (path, what it is) to a door."""
-    victim = Victim(door)
-    try:
-        for path, about in files:
-            problem = victim.give(path)
-            tally.count(f"{door}, {about}: {problem}" if problem else "")
-    finally:
-        victim.close()

@@ -18,7 +18,7 @@ from degrade.images import image_io
 from tests.cli_runs import files, run
 from tests.faults.conftest import Tally
 from tests.faults.damage import damaged
-from tests.faults.guard import try_all
+from tests.faults.guard import Victim
 from tests.image_samples import noise
 
 PICTURE = Image.fromarray(
@@ -79,16 +79,16 @@ def write_damaged(folder: Path, whole: dict[str, bytes], count: int, seed: int) 
         path.unlink()
 
 
-def test_damaged_images(tmp_path: Path, tally: Tally, seed: int, everything: bool) -> None:
-    try_all("image", write_damaged(tmp_path, seeds(), 1400 if everything else 140, seed), tally)
+def test_damaged_images(tmp_path: Path, tally: Tally, victim: Victim, seed: int, everything: bool) -> None:
+    victim.try_all("image", write_damaged(tmp_path, seeds(), 1400 if everything else 140, seed), tally)
 
 
-def test_damaged_dicom_files(tmp_path: Path, tally: Tally, seed: int, everything: bool) -> None:
-    try_all("image", write_damaged(tmp_path, dicoms(), 400 if everything else 40, seed), tally)
-    try_all("frames", write_damaged(tmp_path, dicoms(), 100 if everything else 10, seed + 1), tally)
+def test_damaged_dicom_files(tmp_path: Path, tally: Tally, victim: Victim, seed: int, everything: bool) -> None:
+    victim.try_all("image", write_damaged(tmp_path, dicoms(), 400 if everything else 40, seed), tally)
+    victim.try_all("frames", write_damaged(tmp_path, dicoms(), 100 if everything else 10, seed + 1), tally)
 
 
-def test_damaged_shards(tmp_path: Path, tally: Tally, seed: int, everything: bool) -> None:
+def test_damaged_shards(tmp_path: Path, tally: Tally, victim: Victim, seed: int, everything: bool) -> None:
     pytest.importorskip("webdataset", reason="needs webdataset")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -96,10 +96,12 @@ def test_damaged_shards(tmp_path: Path, tally: Tally, seed: int, everything: boo
             member = tarfile.TarInfo(f"left/{name}")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    try_all("shards", write_damaged(tmp_path, {"a.tar": buffer.getvalue()}, 100 if everything else 20, seed), tally)
+    victim.try_all(
+        "shards", write_damaged(tmp_path, {"a.tar": buffer.getvalue()}, 100 if everything else 20, seed), tally
+    )
 
 
-def test_hostile_shards(tmp_path: Path, tally: Tally) -> None:
+def test_hostile_shards(tmp_path: Path, tally: Tally, victim: Victim) -> None:
     pytest.importorskip("webdataset", reason="needs webdataset")
     data = coded("PNG")
     secret = tmp_path / "secret.png"
@@ -118,7 +120,7 @@ def test_hostile_shards(tmp_path: Path, tally: Tally) -> None:
                     archive.addfile(member, io.BytesIO(data))
             yield path, repr(name)
 
-    try_all("shards", archives(), tally)
+    victim.try_all("shards", archives(), tally)
     source = degrade.stream.open_source(str(tmp_path / "0.tar"))
     assert all(".." not in id_ and not id_.startswith("/") for id_ in source.ids)
     assert len(source) == 1  # links are passed over
@@ -144,7 +146,7 @@ def test_good_neighbors_are_untouched(tmp_path: Path, tally: Tally, seed: int) -
         tally.count("" if " " in json.loads(line)["error"] else line)
 
 
-def test_a_bomb_is_refused_by_its_header(tmp_path: Path, tally: Tally) -> None:
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path, tally: Tally, victim: Victim) -> None:
     """Small files of ten thousand million pixels, of each format that can say so."""
     huge = np.zeros((1, 1), np.uint8)
     rng = random.Random(0)
@@ -163,4 +165,4 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, tally: Tally) -> None:
                 path.write_bytes(bytes(changed) + rng.randbytes(4) + huge.tobytes())
                 yield path, f"{name} with sizes of {size}"
 
-    try_all("image", bombs(), tally)
+    victim.try_all("image", bombs(), tally)

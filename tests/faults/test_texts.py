@@ -16,7 +16,7 @@ from enhance.segmenter import VesselSegmenter, save_segmenter
 from tests.cli_runs import manifest, photograph, run
 from tests.faults.conftest import Tally
 from tests.faults.damage import damaged
-from tests.faults.guard import try_all
+from tests.faults.guard import Victim
 from tests.faults.texts import HOSTILE, changed_json, changed_toml
 
 COFE_NET = {
@@ -54,14 +54,14 @@ def variants(
 
 
 @pytest.mark.parametrize("name", sorted(degrade.RECIPES))
-def test_recipes(name: str, tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_recipes(name: str, tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     text = degrade.recipe(name).to_toml()
     changed = variants(tmp_path, "mine.toml", many, seed, lambda rng: changed_toml(text, rng), text.encode())
-    try_all("recipe", changed, tally)
+    victim.try_all("recipe", changed, tally)
 
 
 @pytest.mark.parametrize("name", ["cofe-net-paper", "cofe-net file", "line"])
-def test_parameters(name: str, tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_parameters(name: str, tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     document = COFE_NET
     if name != "cofe-net file":
         recipe = degrade.recipe("cofe-net")
@@ -76,10 +76,10 @@ def test_parameters(name: str, tmp_path: Path, tally: Tally, seed: int, many: in
         }
     text = json.dumps(document).encode()
     changed = variants(tmp_path, "parameters.json", many, seed, lambda rng: changed_json(document, rng), text)
-    try_all("parameters", changed, tally)
+    victim.try_all("parameters", changed, tally)
 
 
-def test_manifests(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_manifests(tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     run("synth", "phantom:fundus?count=2&size=64", tmp_path / "pairs", "--views", 2)
     lines = manifest(tmp_path / "pairs")
     whole = (tmp_path / "pairs/manifest.jsonl").read_bytes()
@@ -87,10 +87,10 @@ def test_manifests(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
     def change(rng: random.Random) -> str:
         return f"{changed_json(rng.choice(lines), rng)}\n{json.dumps(lines[0])}\n"
 
-    try_all("manifest", variants(tmp_path / "pairs", "manifest.jsonl", many, seed, change, whole), tally)
+    victim.try_all("manifest", variants(tmp_path / "pairs", "manifest.jsonl", many, seed, change, whole), tally)
 
 
-def test_lists(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_lists(tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     photograph(tmp_path / "a.png")
     whole = b"\xef\xbb\xbf# images\na.png\n./a.png\n../missing.png\n"
 
@@ -110,11 +110,11 @@ def test_lists(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
         )
         return "a.png\n" + rng.choice(strange) + "\n"
 
-    try_all("listing", variants(tmp_path, "images.txt", many, seed, change, whole), tally)
+    victim.try_all("listing", variants(tmp_path, "images.txt", many, seed, change, whole), tally)
 
 
 @pytest.mark.parametrize("network", ["xbdcnn", "magenet"])
-def test_run_files(network: str, tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_run_files(network: str, tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     from cli.runfile import RunFile
     from enhance.configuration import plain
     from enhance.trainers import trainer
@@ -123,7 +123,7 @@ def test_run_files(network: str, tmp_path: Path, tally: Tally, seed: int, many: 
     told = {"network": network, "source": "phantom:chest", "workers": 1, "hold_out": 0.2, "ema": 0.5}
     text = RunFile(told, plain(trainer(network, **small).config)).to_toml()
     changed = variants(tmp_path, "run.toml", many, seed, lambda rng: changed_toml(text, rng), text.encode())
-    try_all("run_file", changed, tally)
+    victim.try_all("run_file", changed, tally)
 
 
 def _rewritten(data: bytes, metadata: dict[str, object]) -> bytes:
@@ -135,7 +135,7 @@ def _rewritten(data: bytes, metadata: dict[str, object]) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def test_weights(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_weights(tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     from enhance.checkpoints import write_weights
     from enhance.trainers import trainer
 
@@ -162,10 +162,10 @@ def test_weights(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
             (tmp_path / "a.safetensors").write_bytes(data)
             yield tmp_path / "a.safetensors", f"weights number {number}, {how}, --fault-seed {seed}"
 
-    try_all("weights", files(), tally)
+    victim.try_all("weights", files(), tally)
 
 
-def test_segmenters(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
+def test_segmenters(tmp_path: Path, tally: Tally, victim: Victim, seed: int, many: int) -> None:
     save_segmenter(VesselSegmenter(width=4), tmp_path / "s.safetensors")
     whole = (tmp_path / "s.safetensors").read_bytes()
     length = int.from_bytes(whole[:8], "little")
@@ -181,4 +181,4 @@ def test_segmenters(tmp_path: Path, tally: Tally, seed: int, many: int) -> None:
             (tmp_path / "a.safetensors").write_bytes(data)
             yield tmp_path / "a.safetensors", f"segmenter number {number}, {how}, --fault-seed {seed}"
 
-    try_all("segmenter", files(), tally)
+    victim.try_all("segmenter", files(), tally)

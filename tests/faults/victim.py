@@ -1,9 +1,9 @@
 """A process that is given malformed files one after the other, and says what became of each.
 
-    python -m tests.faults.victim DOOR
+    python -m tests.faults.victim
 
-reads paths from standard input and answers each with a line of JSON: whether the file was taken, refused by an error
-that its door may raise, or brought the door down; and the largest memory that the process has had.
+reads [door, path] from standard input, a line of JSON each, and answers with one: whether the file was taken, refused
+by an error that its door may raise, or brought the door down; and the largest memory that the process has had.
 """
 
 from __future__ import annotations
@@ -117,13 +117,12 @@ def main() -> None:
     import degrade.stream  # noqa: F401
 
     torch.set_num_threads(1)
-    door = DOORS[sys.argv[1]]
     refusals = (ValueError, OSError, click.ClickException, ModuleNotFoundError)
     for line in sys.stdin:
-        path = Path(line.rstrip("\n"))
+        door, path = json.loads(line)
         answer = {"outcome": "taken", "detail": ""}
         try:
-            door(path)
+            DOORS[door](Path(path))
         except refusals as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             answer = {"outcome": "refused", "detail": text}
