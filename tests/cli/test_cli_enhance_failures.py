@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,21 +32,23 @@ def run(*arguments, code=0):
     return done.stdout, done.stderr
 
 
-def eyes(folder, names, size=64):
-    pictures, vessels, _ = degrade.phantom.fundus(degrade.make_keys(0, len(names)), size)
-    for name, picture, mask in zip(names, pictures, vessels, strict=True):
-        image_io.write(folder / "in" / f"{name}.png", image_io.to_integer(picture))
-        image_io.write(folder / "vessels" / f"{name}.png", image_io.to_integer(mask))
-    return folder / "in"
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Six photographs in `in`, and their vessels in `vessels`; in each a file that is no image, which comes first."""
+    folder = tmp_path_factory.mktemp("photographs")
+    pictures, vessels, _ = degrade.phantom.fundus(degrade.make_keys(0, 6), 64)
+    for side, planes in (("in", pictures), ("vessels", vessels)):
+        for number, plane in enumerate(planes):
+            image_io.write(folder / side / f"p{number}.png", image_io.to_integer(plane))
+        (folder / side / "bad.png").write_bytes(b"nothing")
+    return folder
 
 
 @pytest.fixture
-def images(tmp_path):
-    """Six photographs and a file that is none, which comes first."""
-    folder = eyes(tmp_path, [f"p{number}" for number in range(6)])
-    for side in ("in", "vessels"):
-        (tmp_path / side / "bad.png").write_bytes(b"nothing")
-    return folder
+def images(photographs, tmp_path):
+    """The photographs, in a folder of the test's own."""
+    shutil.copytree(photographs, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "in"
 
 
 def good(folder):
