@@ -40,10 +40,11 @@ def team(devices: str, precision: str) -> Iterator[Fabric]:
     if precision not in PRECISIONS:
         raise RunError(f"precision = {precision!r}: allowed is {' or '.join(PRECISIONS)}")
     accelerator, count = read_devices(devices)
+    kind = fabric_class()  # first: whatever else is imported from Fabric brings what it leaves out
     count, nodes = _launched() or (count, 1)
     joined = distributed.is_available() and distributed.is_initialized()
     try:
-        fabric = fabric_class()(
+        fabric = kind(
             accelerator=accelerator,
             devices=count,
             num_nodes=nodes,

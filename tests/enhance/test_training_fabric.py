@@ -1,4 +1,4 @@
-"""Fabric comes without torchmetrics, and finds its version all the same."""
+"""A run's processes come without torchmetrics, and Fabric finds its version all the same."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 CODE = """
 import sys
-from enhance.training.fabric import fabric_class
-assert fabric_class().__name__ == "Fabric"
+from enhance.training.processes import team
+with team("cpu", "32-true") as fabric:
+    assert type(fabric).__name__ == "Fabric"
 assert not {name for name in sys.modules if name.split(".")[0] in ("torchmetrics", "matplotlib", "scipy")}
 from lightning_fabric.utilities.imports import _TORCHMETRICS_GREATER_EQUAL_1_0_0 as found
 import torchmetrics
