@@ -13,7 +13,7 @@ from torch import Tensor
 
 from degrade import figures
 from degrade.fit.compare import Comparison
-from degrade.fit.recipe import RecipeFit, fit_recipe
+from degrade.fit.recipe import LEAST_SEARCHES, RecipeFit, fit_recipe
 from degrade.fit.report import plot_recipe_fit
 from degrade.fit.sets import SetError, prepare
 from degrade.fit.simulate import Pictures
@@ -146,8 +146,8 @@ def _fit(
     check_files(out, report, "--report")
     if size < 64 or size % 32:
         raise Refusal("--size", f"{size}: allowed are multiples of 32 from 64")
-    if 0 < bootstrap < 10:
-        raise Refusal("--bootstrap", f"{bootstrap}: allowed is 0, or 10 and more")
+    if 0 < bootstrap < LEAST_SEARCHES:
+        raise Refusal("--bootstrap", f"{bootstrap}: allowed is 0, or {LEAST_SEARCHES} and more")
     start = read_recipe(recipe)
     if start.has_field_of_view != (channels == 3) or channels not in start.channels:
         raise Refusal("--recipe", f"{recipe!r} is for other images")

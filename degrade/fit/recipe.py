@@ -21,12 +21,13 @@ IDENTIFIED = 0.5
 """Skill from which a number counts as identifiable: the simulations' variance that the regression explains."""
 MOVED = 0.2
 """Skill below which a number stays as it was in the recipe that the fit began with."""
+LEAST_SEARCHES = 10
+"""Of a bootstrap: fewer have no 90 % interval."""
 
 _MOST_IN_SET = 80  # images of a simulated set: more say little more, and cost as much again
 _WIDER = 1.5  # how much further than their residuals the recipes of a later round are spread
 
 _SURELY_APART = 0.02  # p-value
-_LEAST_SEARCHES = 10  # of a bootstrap: fewer have no 90 % interval
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def fit_recipe(
         raise ValueError(f"sets = {sets}: at least 40")
     if rounds < 1:
         raise ValueError(f"rounds = {rounds}: at least 1")
-    if bootstrap < 0 or 0 < bootstrap < _LEAST_SEARCHES:
-        raise ValueError(f"bootstrap = {bootstrap}: 0, or at least {_LEAST_SEARCHES}")
+    if bootstrap < 0 or 0 < bootstrap < LEAST_SEARCHES:
+        raise ValueError(f"bootstrap = {bootstrap}: 0, or at least {LEAST_SEARCHES}")
     if good.images.shape[1:] != poor.images.shape[1:]:
         raise ValueError(f"good and poor images differ: {tuple(good.images.shape)} and {tuple(poor.images.shape)}")
     space = Space.of(recipe, settings)

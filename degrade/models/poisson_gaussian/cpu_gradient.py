@@ -34,9 +34,18 @@ def noisy(definition: Definition, image: Tensor, photons: Tensor, sigma: Tensor,
 def noise_adjoint(
     source: Array, photons: Array, sigma: Array, keys: NDArray[np.uint64], clip: bool, g: Array, most_threads: int
 ) -> NDArray[np.float64]:
-    """From the derivatives in noisy pixels (B, n), `g`, to those in `source`, in place; returns (B, 2): photons, sigma.
+    """From the derivatives in noisy pixels, `g`, to those in the pixels without noise, in place.
 
-    Contiguous arrays: (B, n) float32, (B,) float32 and (B,) keys.
+    Args:
+        source: (B, n) float32, at least 0.
+        photons, sigma: (B,) float32, at image value 1 and on the image's scale.
+        keys: (B,) uint64.
+        clip: whether noisy pixels were clipped to [0, 1].
+        g: (B, n) float32, contiguous.
+        most_threads: 1 where a thread of a batch calls.
+
+    Returns:
+        (B, 2) the derivatives in photons and in sigma.
     """
     parts = -(-source.shape[1] // (2 * cpu.PART))
     sums, progress = np.zeros((len(source), parts, 2)), np.zeros(1, np.int64)
